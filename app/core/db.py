@@ -1,0 +1,74 @@
+"""Connections: an ORM engine for role ``app``, bare pools for roles ``appender`` and ``stream``."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.core.settings import Settings
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+POOL_SIZE = 8
+POOL_OVERFLOW = 8
+POOL_TIMEOUT_SECONDS = 5
+STATEMENT_TIMEOUT_MS = 15_000
+SERVER_SETTINGS = {
+    "application_name": "overlegtafel",
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "lock_timeout": "5000",
+    "idle_in_transaction_session_timeout": "30000",
+    "timezone": "UTC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The process's connections. Each role sees only what its policies let it see."""
+
+    engine: AsyncEngine
+    appender: Pool
+    stream: Pool
+
+    def session(self) -> AsyncSession:
+        """Return a database session for role ``app``; nothing is loaded again after a commit."""
+        return AsyncSession(self.engine, expire_on_commit=False, autoflush=True)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.appender.close()
+        await self.stream.close()
+        await self.engine.dispose()
+
+
+async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open one connection with the limits every connection of this service has."""
+    return await asyncpg.connect(dsn, server_settings=SERVER_SETTINGS, timeout=POOL_TIMEOUT_SECONDS)
+
+
+async def open_database(settings: Settings) -> Database:
+    """Open the engine and the pools named by the settings."""
+    dsn = settings.role_url("app")
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: connect(dsn),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        hide_parameters=True,
+    )
+    return Database(
+        engine=engine,
+        appender=await _pool(settings.role_url("appender"), size=2),
+        stream=await _pool(settings.role_url("stream"), size=4),
+    )
+
+
+async def _pool(dsn: str, *, size: int) -> Pool:
+    return await asyncpg.create_pool(
+        dsn, min_size=1, max_size=size, server_settings=SERVER_SETTINGS, timeout=POOL_TIMEOUT_SECONDS
+    )

@@ -1,0 +1,174 @@
+"""Configuration: one class, read once from the environment, unknown keys refused, secrets never printed."""
+
+import os
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "OVERLEGTAFEL_"
+SOCKET_RATE_DEFAULT = 50
+SOCKET_RATE_MAX_PRODUCTION = 500
+
+
+class Mode(StrEnum):
+    """What kind of deployment this is."""
+
+    DEMO = "demo"
+    PRODUCTION = "production"
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message is one or more sentences for the operator."""
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set, as ``OVERLEGTAFEL_<NAME>``.
+
+    ``database_url`` logs in as role ``app``. ``appender_url`` and ``stream_url`` default to the same address and
+    password with the user names ``appender`` and ``stream``. ``migration_url`` is the owner's; only migration uses it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    mode: Mode = Mode.DEMO
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: str = ""
+    allowed_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    workers: int = Field(default=1, ge=1, le=64)
+    data_dir: Path | None = None
+    key_dir: Path | None = None
+    database_url: SecretStr | None = None
+    appender_url: SecretStr | None = None
+    stream_url: SecretStr | None = None
+    migration_url: SecretStr | None = None
+    socket_rate: int = Field(default=SOCKET_RATE_DEFAULT, ge=1)
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    audit_source: str = Field(default="overlegtafel", pattern="^[a-z0-9-]{1,64}$")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.mode is Mode.PRODUCTION:
+            faults = list(self._production_faults())
+            if faults:
+                raise ValueError(" ".join(faults))
+        return self
+
+    def _production_faults(self) -> list[str]:
+        """Return a sentence for each setting that would be unsafe in production."""
+        faults = []
+        if self.database_url is None:
+            faults.append("Production needs OVERLEGTAFEL_DATABASE_URL; the embedded database is for one machine.")
+        elif not _transport_is_safe(self.database_url.get_secret_value()):
+            faults.append("OVERLEGTAFEL_DATABASE_URL must use sslmode=verify-full or a local socket in production.")
+        if self.key_dir is None:
+            faults.append("Production needs OVERLEGTAFEL_KEY_DIR, a key folder outside the data folder.")
+        elif self.data_dir is not None and self.key_dir.resolve().is_relative_to(self.data_dir.resolve()):
+            faults.append("OVERLEGTAFEL_KEY_DIR must not lie inside OVERLEGTAFEL_DATA_DIR in production.")
+        if not self.public_url.startswith("https://"):
+            faults.append("OVERLEGTAFEL_PUBLIC_URL must be an https address in production.")
+        if self.socket_rate > SOCKET_RATE_MAX_PRODUCTION:
+            faults.append(f"OVERLEGTAFEL_SOCKET_RATE may not exceed {SOCKET_RATE_MAX_PRODUCTION} in production.")
+        if any(not origin.startswith("https://") for origin in self.allowed_origins):
+            faults.append("OVERLEGTAFEL_ALLOWED_ORIGINS may hold only https origins in production.")
+        return faults
+
+    @property
+    def demo(self) -> bool:
+        """Whether demo personas and demo tokens exist."""
+        return self.mode is Mode.DEMO
+
+    @property
+    def base_url(self) -> str:
+        """The address clients use, without a trailing slash."""
+        return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    @property
+    def socket_url(self) -> str:
+        """The absolute WebSocket address: ``ws`` or ``wss`` as the public URL is http or https."""
+        return "ws" + self.base_url.removeprefix("http") + "/api/v1/realtime"
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The browser origins that may open a socket."""
+        if self.allowed_origins:
+            return frozenset(self.allowed_origins)
+        own = {self.base_url}
+        if not self.public_url:
+            own.add(f"http://localhost:{self.port}")
+        return frozenset(own)
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The host names that requests may name, without port."""
+        if self.allowed_hosts:
+            return frozenset(self.allowed_hosts)
+        own = {urlsplit(self.base_url).hostname or "127.0.0.1"}
+        if not self.public_url:
+            own |= {"localhost", "127.0.0.1", "::1"}
+        return frozenset(own)
+
+    def role_url(self, role: str) -> str:
+        """Return the connection URL of ``app``, ``appender`` or ``stream``.
+
+        Raises:
+            SettingsError: no database is configured.
+        """
+        if self.database_url is None:
+            raise SettingsError("No database is configured.")
+        own = {"appender": self.appender_url, "stream": self.stream_url}.get(role)
+        if own is not None:
+            return own.get_secret_value()
+        base = self.database_url.get_secret_value()
+        return base if role == "app" else _with_user(base, role)
+
+
+def _with_user(url: str, user: str) -> str:
+    parts = urlsplit(url)
+    credentials, at, address = parts.netloc.rpartition("@")
+    password = credentials.partition(":")[2] if at else ""
+    name = quote(user) + (f":{password}" if password else "")
+    return urlunsplit(parts._replace(netloc=f"{name}@{address}"))
+
+
+def _transport_is_safe(url: str) -> bool:
+    parts = urlsplit(url)
+    if "sslmode=verify-full" in parts.query:
+        return True
+    host = parts.hostname
+    if not host:
+        return "host=/" in unquote(parts.query)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment; ``overrides`` win.
+
+    Raises:
+        SettingsError: an unknown ``OVERLEGTAFEL_`` variable, a bad value, or an unsafe combination. The message
+            names the setting and never shows a value.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise SettingsError(f"Unknown setting {', '.join(unknown)}. Known are: {', '.join(sorted(known))}.")
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates each value itself
+    except ValidationError as error:
+        raise SettingsError(" ".join(_sentence(item) for item in error.errors())) from None
+
+
+def _sentence(item: object) -> str:
+    detail = item if isinstance(item, dict) else {}
+    name = "_".join(str(part) for part in detail.get("loc", ())).upper()
+    text = str(detail.get("msg", "not valid")).removeprefix("Value error, ")
+    return f"{PREFIX}{name}: {text}." if name else text
