@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     """Everything an operator can set, as ``OVERLEGTAFEL_<NAME>``.
 
     ``database_url`` logs in as role ``app``. ``appender_url`` and ``stream_url`` default to the same address and
-    password with the user names ``appender`` and ``stream``. ``migration_url`` is the owner's; only migration uses it.
+    password with the user names ``appender`` and ``stream``. ``migration_url`` is the owner's, for migration only.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)

@@ -1,0 +1,204 @@
+"""The hot statements of the stream: append a batch of messages, read from a position, renew a lease.
+
+They run with the rights of whoever calls them (``appender`` and ``stream``), so row-level security checks each row of
+a batch against its own author's grants. These are the only places where one statement names tables of several packages.
+Source: DESIGN 4 and 7.
+"""
+
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+
+APPEND = """
+create function append_messages(
+    p_at timestamptz, p_source text,
+    p_case uuid[], p_version bigint[], p_thread uuid[], p_patient uuid[], p_category text[], p_domain text[],
+    p_id uuid[], p_account uuid[], p_engagement uuid[], p_session uuid[], p_kind text[], p_body bytea[], p_data jsonb[],
+    p_key bytea[], p_digest bytea[],
+    p_audit uuid[], p_role text[], p_organisation uuid[], p_on_behalf uuid[], p_purpose text[], p_ground text[],
+    p_consent uuid[], p_origin text[], p_access_point text[], p_trace uuid[], p_policy text,
+    p_listen_case uuid[], p_listen_engagement uuid[]
+)
+returns table (ord bigint, outcome text, seq bigint, event_id uuid, audience uuid[])
+language plpgsql volatile set search_path = public, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_case uuid[];
+    v_seq bigint[];
+    v_version bigint[];
+begin
+    -- Heads first, in one order, without waiting: two batches over the same cases never wait for one another in a
+    -- ring, and an open transaction on one case does not hold up the others.
+    select array_agg(l.case_id), array_agg(l.seq), array_agg(l.access_version)
+      into v_case, v_seq, v_version
+      from (select h.case_id, h.seq, h.access_version from case_head h
+             where h.case_id = any (p_case) order by h.case_id for no key update skip locked) l;
+    return query
+    with item as (
+        select * from unnest(p_case, p_version, p_thread, p_patient, p_category, p_domain, p_id, p_account,
+                             p_engagement, p_session, p_kind, p_body, p_data, p_key, p_digest, p_audit, p_role,
+                             p_organisation, p_on_behalf, p_purpose, p_ground, p_consent, p_origin, p_access_point,
+                             p_trace)
+             with ordinality as i (case_id, version, thread_id, patient_id, category, domain, id, account_id,
+                                   engagement_id, session_id, kind, body, data, key, digest, audit_id, role,
+                                   organisation_id, on_behalf_of, purpose, ground, consent_id, origin, access_point,
+                                   trace_id, ord)
+    ), head as (
+        select * from unnest(v_case, v_seq, v_version) as h (case_id, seq, version)
+    ), judged as (
+        select i.*, h.seq as head_seq,
+               case when h.case_id is null then 'busy'
+                    when h.version <> i.version then 'stale'
+                    when s.id is null then 'session-ended' end as refusal,
+               k.resource_id as earlier_id, k.body_digest as earlier_digest
+          from item i
+          left join head h on h.case_id = i.case_id
+          left join login_session s on s.id = i.session_id and s.ended_at is null and s.expires_at > p_at
+          left join idempotency k on k.account_id = i.account_id and k.scope = 'thread:' || i.thread_id
+                                 and k.key_digest = i.key
+    ), fresh as (
+        select distinct on (coalesce(j.key, uuid_send(j.id)), j.account_id, j.thread_id) j.*
+          from judged j where j.refusal is null and j.earlier_id is null
+         order by coalesce(j.key, uuid_send(j.id)), j.account_id, j.thread_id, j.ord
+    ), numbered as (
+        select f.*, f.head_seq + row_number() over (partition by f.case_id order by f.ord) as new_seq from fresh f
+    ), remembered as (
+        insert into idempotency (account_id, scope, key_digest, body_digest, resource_id, created_at)
+        select n.account_id, 'thread:' || n.thread_id, n.key, n.digest, n.id, p_at from numbered n where n.key is not null
+    ), written as (
+        insert into case_event (case_id, seq, id, type, at, actor_account_id, actor_engagement_id, thread_id, patient_id,
+                                category, domain, kind, data, body_sealed)
+        select n.case_id, n.new_seq, n.id, 'message.posted', p_at, n.account_id, n.engagement_id, n.thread_id,
+               n.patient_id, n.category, n.domain, n.kind, n.data, n.body
+          from numbered n
+    ), moved as (
+        update case_head h set seq = h.seq + c.n
+          from (select n.case_id, count(*) as n from numbered n group by n.case_id) c where h.case_id = c.case_id
+    ), cell as (
+        select n.case_id, n.patient_id, n.category, n.domain, min(n.new_seq) as first_seq, max(n.new_seq) as last_seq,
+               min(n.version) as version
+          from numbered n group by n.case_id, n.patient_id, n.category, n.domain
+    ), heard as (
+        select c.*, (
+            select array_agg(l.engagement_id)
+              from unnest(p_listen_case, p_listen_engagement) as l (case_id, engagement_id)
+             where l.case_id = c.case_id and exists (
+                   select 1 from access_grant g
+                   where g.case_id = c.case_id and g.engagement_id = l.engagement_id and g.patient_id = c.patient_id
+                     and g.category = c.category and g.domain = c.domain and g.visible_from_seq <= c.first_seq
+                     and g.valid_from <= p_at and (g.valid_until is null or g.valid_until > p_at))
+            ) as audience
+          from cell c
+    ), logged as (
+        insert into audit_event (id, recorded_at, action, action_code, outcome, actor_account_id, actor_engagement_id,
+                                 actor_role, organisation_id, on_behalf_of, purpose, case_id, patient_id, entity_type,
+                                 entity_id, category, domain, ground, consent_id, access_version, policy_version, origin,
+                                 access_point, source, trace_id, login_session_id, audience, first_seq, last_seq)
+        select n.audit_id, p_at, 'message:post', 'C', 'success', n.account_id, n.engagement_id, n.role,
+               n.organisation_id, n.on_behalf_of, n.purpose, n.case_id, n.patient_id, 'message', n.id, n.category,
+               n.domain, n.ground, n.consent_id, n.version, p_policy, n.origin, n.access_point, p_source, n.trace_id,
+               n.session_id, null, n.new_seq, n.new_seq
+          from numbered n
+        union all
+        select gen_random_uuid(), p_at, 'event:deliver', 'R', 'success', null, null, null, null, null, null, d.case_id,
+               d.patient_id, 'stream', null, d.category, d.domain, null, null, d.version, p_policy, 'socket', null,
+               p_source, null, null, d.audience, d.first_seq, d.last_seq
+          from heard d where d.audience is not null
+    )
+    select j.ord,
+           case when j.refusal is not null then j.refusal
+                when n.id is not null then 'new'
+                when coalesce(j.earlier_digest, t.digest) = j.digest then 'replay' else 'key-reused' end,
+           coalesce(n.new_seq, t.new_seq, (select e.seq from case_event e where e.id = j.earlier_id)),
+           coalesce(n.id, t.id, j.earlier_id),
+           d.audience
+      from judged j
+      left join numbered n on n.ord = j.ord
+      left join numbered t on n.id is null and t.key = j.key and t.account_id = j.account_id
+                          and t.thread_id = j.thread_id
+      left join heard d on d.case_id = n.case_id and d.patient_id = n.patient_id and d.category = n.category
+                       and d.domain = n.domain
+     order by j.ord;
+end
+$$
+"""
+
+READ = """
+create function read_stream(p_source text, p_case uuid, p_after bigint, p_limit integer, p_now timestamptz, p_policy text,
+                            p_listeners uuid[])
+returns table (seq bigint, id uuid, type text, at timestamptz, actor_account_id uuid, actor_engagement_id uuid,
+               thread_id uuid, patient_id uuid, category text, domain text, kind text, refers_to uuid, data jsonb,
+               body_sealed bytea, retracted boolean, audience uuid[], version bigint)
+language sql volatile set search_path = public, pg_temp as $$
+    with event as (
+        select e.*, h.access_version, (
+            select array_agg(l.engagement_id) from unnest(p_listeners) as l (engagement_id)
+             where l.engagement_id = any (e.addressees)
+                or (e.category is not null and exists (
+                   select 1 from access_grant g
+                   where g.case_id = e.case_id and g.engagement_id = l.engagement_id
+                     and (e.patient_id is null or g.patient_id = e.patient_id)
+                     and g.category = e.category and g.domain = e.domain and g.visible_from_seq <= e.seq
+                     and g.valid_from <= p_now and (g.valid_until is null or g.valid_until > p_now)))
+            ) as heard_by
+          from case_event e join case_head h on h.case_id = e.case_id
+         where e.case_id = p_case and e.seq > p_after
+         order by e.seq limit p_limit
+    ), logged as (
+        insert into audit_event (id, recorded_at, action, action_code, outcome, case_id, patient_id, entity_type,
+                                 category, domain, access_version, policy_version, origin, source, audience, first_seq,
+                                 last_seq)
+        select gen_random_uuid(), p_now, 'event:deliver', 'R', 'success', e.case_id, e.patient_id, 'stream', e.category,
+               e.domain, e.access_version, p_policy, 'socket', p_source, e.heard_by, min(e.seq), max(e.seq)
+          from event e where e.heard_by is not null
+         group by e.case_id, e.patient_id, e.category, e.domain, e.access_version, e.heard_by
+    )
+    select e.seq, e.id, e.type, e.at, e.actor_account_id, e.actor_engagement_id, e.thread_id, e.patient_id, e.category,
+           e.domain, e.kind, e.refers_to, e.data, case when e.heard_by is null then null else e.body_sealed end,
+           e.retracted_seq is not null, e.heard_by, e.access_version
+      from event e order by e.seq
+$$
+"""
+
+LEASE = """
+create function lease(p_sessions uuid[], p_cases uuid[], p_now timestamptz)
+returns table (kind text, id uuid, seq bigint, version bigint)
+language sql stable set search_path = public, pg_temp as $$
+    select 'ended', s.id, null::bigint, null::bigint
+      from unnest(p_sessions) as s (id)
+     where not exists (select 1 from login_session l
+                        where l.id = s.id and l.ended_at is null and l.expires_at > coalesce(p_now, clock_timestamp()))
+    union all
+    select 'head', h.case_id, h.seq, h.access_version from case_head h where h.case_id = any (p_cases)
+$$
+"""
+
+# What a worker decides messages from, in one snapshot: the version, the threads, the grants.
+SNAPSHOT = """
+create function case_snapshot(p_case uuid)
+returns jsonb language sql stable set search_path = public, pg_temp as $$
+    select jsonb_build_object(
+        'version', h.access_version, 'seq', h.seq,
+        'threads', (select coalesce(jsonb_agg(jsonb_build_array(t.id, t.patient_id, t.category, t.domain)), '[]')
+                      from thread t where t.case_id = h.case_id),
+        'grants', (select coalesce(jsonb_agg(jsonb_build_array(g.engagement_id, g.patient_id, g.category, g.domain,
+                              g.may_write, g.ground, g.consent_id, g.visible_from_seq, g.valid_from, g.valid_until)), '[]')
+                     from access_grant g where g.case_id = h.case_id))
+      from case_head h where h.case_id = p_case
+$$
+"""
+
+
+def upgrade() -> None:
+    for statement in (APPEND, READ, LEASE, SNAPSHOT):
+        op.execute(statement)
+    op.execute("revoke execute on function append_messages from public")
+    op.execute("revoke execute on function read_stream, lease, case_snapshot from public")
+    op.execute("grant execute on function append_messages to appender")
+    op.execute("grant execute on function read_stream, lease to stream")
+    op.execute("grant execute on function case_snapshot to appender, stream")
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore a backup instead: records of care are not dropped by a command")

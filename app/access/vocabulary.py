@@ -1,0 +1,205 @@
+"""The words that decisions are made of: roles, domains, categories, grounds, actions. Pure.
+
+Source: DOMAIN 4.1 to 4.5 and DESIGN 5.
+"""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Role class of an engagement, as a token carries it."""
+
+    GP = "gp"
+    POH = "poh"
+    SOCIAL_TEAM = "social_team"
+    DISTRICT_NURSE = "district_nurse"
+    SPECIALIST = "specialist"
+    CITIZEN = "citizen"
+    REPRESENTATIVE = "representative"
+    INFORMAL_CARER = "informal_carer"
+    AUDITOR = "auditor"
+    PRIVACY_OFFICER = "privacy_officer"
+    ORG_ADMIN = "org_admin"
+    REGION_ADMIN = "region_admin"
+    INTEGRATION = "integration"
+    EXPERIENCE_EXPERT = "experience_expert"
+    VOLUNTEER = "volunteer"
+    SCHOOL = "school"
+    HOUSING = "housing"
+
+
+PROFESSIONALS = frozenset({Role.GP, Role.POH, Role.SOCIAL_TEAM, Role.DISTRICT_NURSE, Role.SPECIALIST})
+"""Roles that work with citizens under care or social secrecy."""
+
+TABLE_COMPANY = frozenset(
+    {Role.INFORMAL_CARER, Role.EXPERIENCE_EXPERT, Role.VOLUNTEER, Role.SCHOOL, Role.HOUSING, Role.REPRESENTATIVE}
+)
+"""Roles that may sit at a table but hold no cell by default."""
+
+PARTICIPANTS = PROFESSIONALS | TABLE_COMPANY | {Role.CITIZEN}
+"""Every role that can be a member of a case."""
+
+
+class Domain(StrEnum):
+    """Whose secrecy or ground stands behind content."""
+
+    CARE = "care"
+    YOUTH = "youth"
+    SOCIAL = "social"
+
+
+class Category(StrEnum):
+    """What content is about; labels threads, decisions, plan parts and files."""
+
+    MEDICAL_SUMMARY = "medical_summary"
+    MEDICATION = "medication"
+    MENTAL_HEALTH = "mental_health"
+    ADDICTION = "addiction"
+    FUNCTIONAL_ADL = "functional_adl"
+    ADVANCE_CARE_PLANNING = "advance_care_planning"
+    CRISIS_PLAN = "crisis_plan"
+    YOUTH_DEVELOPMENT = "youth_development"
+    EDUCATION = "education"
+    LIVING_SITUATION = "living_situation"
+    SOCIAL_PARTICIPATION = "social_participation"
+    FINANCE_DEBT = "finance_debt"
+    WORK_INCOME = "work_income"
+    IDENTIFICATION = "identification"
+    CONTACT_NETWORK = "contact_network"
+    PRACTICAL_COORDINATION = "practical_coordination"
+    PLAN_GOALS_ACTIONS = "plan_goals_actions"
+    MDO_REPORT = "mdo_report"
+    POSITIVE_HEALTH = "positive_health"
+    ZRM = "zrm"
+    SAFETY_MELDCODE = "safety_meldcode"
+
+
+class Ground(StrEnum):
+    """Why a cell is open."""
+
+    SUBJECT = "subject"
+    DIRECT_TREATMENT = "direct_treatment"
+    PUBLIC_TASK = "public_task"
+    CONSENT = "consent"
+    AUTHOR = "author"
+
+
+class Law(StrEnum):
+    """Law under which a municipality's engagement carries out a public task."""
+
+    WMO2015 = "wmo2015"
+    JEUGDWET = "jeugdwet"
+    PARTICIPATIEWET = "participatiewet"
+    WGS = "wgs"
+
+
+class Purpose(StrEnum):
+    """Purpose of use; HL7 v3 ActReason, and local codes for social work and audit."""
+
+    TREAT = "TREAT"
+    CAREMGT = "CAREMGT"
+    SOCSUPPORT = "SOCSUPPORT"
+    PATRQT = "PATRQT"
+    AUDIT = "AUDIT"
+    HOPERAT = "HOPERAT"
+
+
+class ConsentKind(StrEnum):
+    """Three different things that never stand in for one another."""
+
+    LIFT_SECRECY = "lift_secrecy"
+    GDPR_BASIS = "gdpr_basis"
+    AGREE_TO_HELP = "agree_to_help"
+
+
+class CaseRole(StrEnum):
+    """What a member does at this table. Source: DOMAIN 4.2."""
+
+    REGIEBEHANDELAAR = "regiebehandelaar"
+    CASEMANAGER = "casemanager"
+    GEZINSREGISSEUR = "gezinsregisseur"
+    COORDINATOR_KERNTEAM = "coordinator_kernteam"
+    VOORZITTER = "voorzitter"
+    NOTULIST = "notulist"
+    DEELNEMER = "deelnemer"
+    CONSULTANT = "consultant"
+    INFORMANT = "informant"
+    WAARNEMER = "waarnemer"
+    PATIENT = "patient"
+    WETTELIJK_VERTEGENWOORDIGER = "wettelijk_vertegenwoordiger"
+    MANTELZORGER = "mantelzorger"
+    CLIENTONDERSTEUNER = "clientondersteuner"
+
+
+CASE_MANAGERS = frozenset({CaseRole.CASEMANAGER, CaseRole.GEZINSREGISSEUR})
+"""Case roles that manage the case; while nobody holds one, the opener does."""
+
+
+class ReasonCode(StrEnum):
+    """Why somebody is invited; coded, so that an invitation says nothing about the citizen."""
+
+    ELDERLY_MDO = "elderly-mdo"
+    TREATMENT = "treatment"
+    CARE_COORDINATION = "care-coordination"
+    SOCIAL_SUPPORT = "social-support"
+    MENTAL_HEALTH = "mental-health"
+    YOUTH_FAMILY = "youth-family"
+    TRANSFER = "transfer"
+    CONSULTATION = "consultation"
+    INFORMAL_CARE = "informal-care"
+    CITIZEN_REQUEST = "citizen-request"
+
+
+class MessageKind(StrEnum):
+    """What a message wants from its readers."""
+
+    MESSAGE = "message"
+    QUESTION = "question"
+    ANSWER = "answer"
+    PHONE_NOTE = "phone-note"
+    DECISION_NEEDED = "decision-needed"
+
+
+class Action(StrEnum):
+    """Everything an actor can do; the audit log stores the same strings."""
+
+    ACCOUNT_LIST = "account:list"
+    AUDIT_SEARCH = "audit:search"
+    CASE_ACCESS = "case:access"
+    CASE_LIST = "case:list"
+    CASE_LISTEN = "case:listen"
+    CASE_OPEN = "case:open"
+    CASE_READ = "case:read"
+    CONSENT_GIVE = "consent:give"
+    CONSENT_LIST = "consent:list"
+    CONSENT_PREVIEW = "consent:preview"
+    CONSENT_READ = "consent:read"
+    CONSENT_TEXT_LIST = "consent-text:list"
+    CONSENT_WITHDRAW = "consent:withdraw"
+    CONTRIBUTION_LIST = "contribution:list"
+    INVITATION_ACCEPT = "invitation:accept"
+    INVITATION_LIST = "invitation:list"
+    INVITATION_REFUSE = "invitation:refuse"
+    ME_READ = "me:read"
+    MEMBER_END = "member:end"
+    MEMBER_INVITE = "member:invite"
+    MEMBER_LIST = "member:list"
+    MESSAGE_CORRECT = "message:correct"
+    MESSAGE_LIST = "message:list"
+    MESSAGE_POST = "message:post"
+    MESSAGE_READ = "message:read"
+    MESSAGE_RETRACT = "message:retract"
+    ORGANISATION_LIST = "organisation:list"
+    PATIENT_REGISTER = "patient:register"
+    PATIENT_SEARCH = "patient:search"
+    PUBLIC_TASK_RECORD = "public-task:record"
+    PUBLIC_TASK_END = "public-task:end"
+    SESSION_END = "session:end"
+    SESSION_LIST = "session:list"
+    SYSTEM_READ = "system:read"
+    THREAD_LIST = "thread:list"
+    THREAD_OPEN = "thread:open"
+    THREAD_READ = "thread:read"
+    THREAD_TYPING = "thread:typing"
+    TICKET_ISSUE = "realtime-ticket:issue"
+    TOKEN_ISSUE = "token:issue"  # noqa: S105  # an action's name, not a secret

@@ -1,0 +1,56 @@
+"""Tables of consent records: never edited in place but for their end. Migrations hold the constraints."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint
+from sqlmodel import Field, SQLModel
+
+from app.core.columns import INSTANT, POSITION, TEXT, TEXTS
+
+
+class Consent(SQLModel, table=True):
+    """One decision of one citizen, with every field of DOMAIN R-3."""
+
+    __tablename__ = "consent"
+    __table_args__ = (ForeignKeyConstraint(["case_id", "patient_id"], ["subject.case_id", "subject.patient_id"]),)
+    case_id: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True, unique=True)
+    patient_id: UUID
+    kind: str = Field(sa_type=TEXT)
+    status: str = Field(sa_type=TEXT)
+    from_domains: list[str] = Field(sa_type=TEXTS)
+    categories: list[str] = Field(sa_type=TEXTS)
+    both_ways: bool
+    history: str = Field(sa_type=TEXT)
+    history_from_seq: int = Field(sa_type=POSITION)
+    purpose: str = Field(sa_type=TEXT)
+    decided_by: str = Field(sa_type=TEXT)
+    decided_by_account_id: UUID | None = Field(default=None, foreign_key="account.id")
+    decided_at: datetime = Field(sa_type=INSTANT)
+    method: str = Field(sa_type=TEXT)
+    text_version: str = Field(sa_type=TEXT)
+    text_sha256: str = Field(sa_type=TEXT)
+    recorded_by_account_id: UUID = Field(foreign_key="account.id")
+    recorded_by_engagement_id: UUID = Field(foreign_key="engagement.id")
+    recorded_at: datetime = Field(sa_type=INSTANT)
+    valid_from: datetime = Field(sa_type=INSTANT)
+    valid_until: datetime | None = Field(default=None, sa_type=INSTANT)
+    withdrawn_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    withdrawal_decided_by: str | None = Field(default=None, sa_type=TEXT)
+    withdrawal_decided_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    withdrawal_method: str | None = Field(default=None, sa_type=TEXT)
+    withdrawn_by_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
+
+
+class ConsentRecipient(SQLModel, table=True):
+    """To whom: a member, an organisation, a team, or a role within the case."""
+
+    __tablename__ = "consent_recipient"
+    __table_args__ = (ForeignKeyConstraint(["case_id", "consent_id"], ["consent.case_id", "consent.id"]),)
+    case_id: UUID = Field(primary_key=True)
+    consent_id: UUID = Field(primary_key=True)
+    ordinal: int = Field(primary_key=True)
+    type: str = Field(sa_type=TEXT)
+    recipient_id: UUID | None = None
+    role: str | None = Field(default=None, sa_type=TEXT)

@@ -1,0 +1,49 @@
+"""Tables of what is open to whom: the grants, and what they were."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+
+from app.core.columns import INSTANT, POSITION, TEXT
+
+
+class GrantColumns(SQLModel):
+    """What a grant says: this engagement holds this cell of this subject, on this ground, in this period."""
+
+    member_id: UUID
+    engagement_id: UUID
+    account_id: UUID
+    patient_id: UUID
+    category: str = Field(sa_type=TEXT)
+    domain: str = Field(sa_type=TEXT)
+    may_write: bool
+    ground: str = Field(sa_type=TEXT)
+    consent_id: UUID | None = None
+    visible_from_seq: int = Field(sa_type=POSITION)
+    valid_from: datetime = Field(sa_type=INSTANT)
+    valid_until: datetime | None = Field(default=None, sa_type=INSTANT)
+    granted_at: datetime = Field(sa_type=INSTANT)
+
+
+class AccessGrant(GrantColumns, table=True):
+    """A grant in force or to come; written by ``replace_grants`` alone."""
+
+    __tablename__ = "access_grant"
+    __table_args__ = (
+        Index("ix_access_grant_cell", "case_id", "engagement_id", "category", "domain"),
+        Index("ix_access_grant_engagement", "engagement_id"),
+    )
+    case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
+    id: UUID = Field(primary_key=True)
+    announced: bool
+
+
+class EndedGrant(GrantColumns, table=True):
+    """A grant that was, kept to answer who could see what at any moment."""
+
+    __tablename__ = "ended_grant"
+    case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
+    id: UUID = Field(primary_key=True)
+    ended_at: datetime = Field(sa_type=INSTANT)
