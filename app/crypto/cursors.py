@@ -160,16 +160,20 @@ class StreamCursors:
         return int.from_bytes(plain[:_SEQ_BYTES], "big")
 
     def _cipher(self, key: PurposeKey) -> Cipher[modes.ECB]:
-        """Return the block permutation of a key, kept.
-
-        ECB is right here and nowhere else: every cursor is one block, a message of its own that a permutation hides
-        whole, and equal blocks mean equal (seq, salt, viewer). What ECB leaks is how the blocks *of one message*
-        relate; the concatenation in ``many`` is no message, only one call into the library instead of a thousand.
-        """
         cipher = self._ciphers.get(key.id)
         if cipher is None:
-            cipher = self._ciphers[key.id] = Cipher(algorithms.AES(key.secret), modes.ECB())  # noqa: S305  # see above
+            cipher = self._ciphers[key.id] = block_cipher(key.secret)
         return cipher
+
+
+def block_cipher(secret: bytes) -> Cipher[modes.ECB]:
+    """Return AES-256 as a permutation of single blocks.
+
+    ECB is right here and nowhere else: every cursor is one block, a message of its own that a permutation hides
+    whole, and equal blocks mean equal (seq, salt, viewer). What ECB leaks is how the blocks *of one message* relate;
+    the concatenation in ``many`` is no message, only one call into the library instead of a thousand.
+    """
+    return Cipher(algorithms.AES(secret), modes.ECB())  # noqa: S305  # the docstring says why
 
 
 def _letter(key: PurposeKey) -> str:
