@@ -1,0 +1,1 @@
+"""Load generators, floors and peers: ``python -m bench``."""
