@@ -151,7 +151,8 @@ class Pool:
 
 
 def _dechunk(raw: bytes) -> bytes:
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while True:
         line_end = raw.index(b"\r\n", at)
         size = int(raw[at:line_end].split(b";")[0], 16)

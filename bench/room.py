@@ -115,6 +115,7 @@ class Room:
         self._pending, self._done, self._latencies, self._twice = {}, {}, [], 0
         acknowledged: list[float] = []
         adapter, seats = self._adapter, self._adapter.seats
+        several_rooms = seats > adapter.others + 1
         servers = adapter.server_pids()
         server_before, client_before = usage(servers), time.process_time()
         begin = time.perf_counter()
@@ -128,7 +129,8 @@ class Room:
                 self._pending[message_id.encode()] = _Underway(sent_at, seat, adapter.others)
                 await adapter.send(seat, message_id)
                 acknowledged.append(time.perf_counter() - sent_at)
-                seat = (seat + senders) % seats if seats > senders else seat
+                if several_rooms:
+                    seat = (seat + senders) % seats
 
         async with asyncio.timeout(seconds + STUCK_SECONDS):
             await asyncio.gather(*(sender(number) for number in range(senders)))
