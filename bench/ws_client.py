@@ -66,10 +66,15 @@ class Socket(asyncio.Protocol):
             self._opened.set_exception(SocketEnded("the connection ended during the handshake"))
 
     def data_received(self, data: bytes) -> None:
-        if self._opened is not None:
-            data = self._handshake(self._buffer + data)
-        elif self._buffer:
+        if self._buffer:
             data = self._buffer + data
+        if self._opened is not None:
+            head_end = data.find(b"\r\n\r\n")
+            if head_end < 0:
+                self._buffer = data
+                return
+            self._answered(self._opened, data[:head_end])
+            data = data[head_end + 4 :]
         at, size, on_frame = 0, len(data), self.on_frame
         while size - at >= 2:
             first, length, start = data[at], data[at + 1], at + 2
@@ -109,21 +114,15 @@ class Socket(asyncio.Protocol):
             head = bytes((first, 0xFF)) + size.to_bytes(8, "big")
         self._transport.write(head + _NO_MASK + payload)
 
-    def _handshake(self, data: bytes) -> bytes:
-        head_end = data.find(b"\r\n\r\n")
-        if head_end < 0:
-            self._buffer = data
-            return b""
-        opened, self._opened, self._buffer = self._opened, None, b""
-        assert opened is not None
-        if opened.done():
+    def _answered(self, opened: asyncio.Future[None], head: bytes) -> None:
+        self._opened = None
+        if opened.done():  # nobody waits any more
             self._transport.close()
-        elif data.startswith(b"HTTP/1.1 101"):
+        elif head.startswith(b"HTTP/1.1 101"):
             opened.set_result(None)
         else:
-            opened.set_exception(SocketEnded(data[:300].decode(errors="replace")))
+            opened.set_exception(SocketEnded(head.decode(errors="replace")))
             self._transport.close()
-        return data[head_end + 4 :]
 
     def _control(self, first: int, payload: bytes) -> None:
         if first == _PING:
