@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 import app.audit.model
 import app.cases.model
 import app.consent.model
+import app.crypto.model
 import app.entitlement.model
 import app.events.model
 import app.identity.model

@@ -13,7 +13,7 @@ create table data_key (
     category text not null,
     generation integer not null,
     wrapped bytea not null,
-    kek_id text not null,
+    kek_id uuid not null,
     uses integer default 0 not null,
     created_at timestamptz not null,
     primary key (id),

@@ -244,7 +244,7 @@ PRIVILEGES = (
     "grant select on organisation, engagement, team, team_member, case_head, alembic_version to app",
     "grant select (id, name_sealed) on account to app",
     "grant select, insert on patient, care_case, subject, member, public_task, consent, consent_recipient, thread,"
-    " case_event, data_key, audit_event to app",
+    " case_event, audit_event to app",
     "grant select on access_grant, login_session to app",
     "grant select, insert, delete on idempotency, realtime_ticket to app",
     "grant insert on case_head to app",
@@ -255,9 +255,8 @@ PRIVILEGES = (
     "grant update (status, withdrawn_at, withdrawal_decided_by, withdrawal_decided_at, withdrawal_method,"
     " withdrawn_by_engagement_id) on consent to app",
     "grant update (retracted_seq, superseded_seq) on case_event to app",
-    "grant update (uses) on data_key to app, appender",
-    "grant select, insert on data_key to appender, stream",
-    "grant select on access_grant, thread, case_event, case_head, engagement to appender, stream",
+    "grant select, insert, update (uses) on data_key to appender",
+    "grant select on access_grant, thread, case_event, case_head, engagement, organisation to appender, stream",
     "grant select (id, account_id, engagement_id, expires_at, ended_at) on login_session to appender, stream",
     "grant select (id, name_sealed) on account to appender, stream",
     "grant insert on case_event, audit_event to appender",

@@ -1,10 +1,10 @@
-"""Tables of the case stream: heads, events, data keys, idempotency."""
+"""Tables of the case stream: heads, events, idempotency."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from app.core.columns import DIGEST, INSTANT, JSON, POSITION, SEALED, TEXT, UUIDS
@@ -46,21 +46,6 @@ class CaseEvent(SQLModel, table=True):
     addressees: list[UUID] | None = Field(default=None, sa_type=UUIDS)
     retracted_seq: int | None = Field(default=None, sa_type=POSITION)
     superseded_seq: int | None = Field(default=None, sa_type=POSITION)
-
-
-class DataKeyRow(SQLModel, table=True):
-    """A wrapped data key of one scope (case, patient or directory), category and generation."""
-
-    __tablename__ = "data_key"
-    __table_args__ = (UniqueConstraint("scope", "category", "generation"),)
-    id: UUID = Field(primary_key=True)
-    scope: UUID
-    category: str = Field(sa_type=TEXT)
-    generation: int
-    wrapped: bytes = Field(sa_type=SEALED)
-    kek_id: str = Field(sa_type=TEXT)
-    uses: int = Field(sa_column_kwargs={"server_default": text("0")}, default=0)
-    created_at: datetime = Field(sa_type=INSTANT)
 
 
 class Idempotency(SQLModel, table=True):

@@ -1,0 +1,275 @@
+"""The decision: may this actor do this, here, now? Pure; the only maker of permits.
+
+A permit is proof of a yes. Store functions ask for one by type, so that forgetting to decide is a type error.
+Three kinds: ``RolePermit`` (the role suffices), ``SelfPermit`` (one's own lists; row-level security narrows) and
+``CasePermit`` (one case). Default is no; missing information is no. Source: DESIGN 5, STYLE 5.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from app.access.actor import Actor
+from app.access.tables import RECORDERS, ROLE_ACTIONS
+from app.access.vocabulary import Action, Category, Domain, Ground, Role
+from app.core.errors import DomainError, Forbidden, NotFound
+from app.core.ids import AccountId, CaseId, ConsentId, MemberId, PatientId, ThreadId
+
+_MAKER = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a label says: about whom, about what, behind whose secrecy."""
+
+    patient_id: PatientId
+    category: Category
+    domain: Domain
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A cell the actor holds: what it opens, why, from which position of the stream and in which period."""
+
+    cell: Cell
+    may_write: bool
+    ground: Ground
+    consent_id: ConsentId | None
+    visible_from_seq: int
+    valid_from: datetime
+    valid_until: datetime | None
+
+    def active(self, now: datetime) -> bool:
+        """Whether the holding is in force at ``now``."""
+        return self.valid_from <= now and (self.valid_until is None or now < self.valid_until)
+
+
+class MemberStatus(StrEnum):
+    """How a member stands to the case."""
+
+    INVITED = "invited"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """The thing inside the case that a request is about: a thread, message or consent."""
+
+    cell: Cell | None = None
+    seq: int | None = None
+    author_id: AccountId | None = None
+    retracted: bool = False
+    readable: bool = False
+    thread_id: ThreadId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an actor stands to one case: everything a decision about the case needs, loaded in one statement."""
+
+    case_id: CaseId
+    kind: str
+    status: str
+    domain: Domain
+    seq: int
+    version: int
+    opened_by_me: bool
+    manages: bool
+    member_id: MemberId | None
+    member_status: MemberStatus | None
+    subject_of: frozenset[PatientId]
+    subjects: tuple[PatientId, ...]
+    holdings: tuple[Holding, ...]
+    entity: Entity = field(default_factory=Entity)
+
+    @property
+    def seated(self) -> bool:
+        """Whether the actor is an accepted member."""
+        return self.member_status is MemberStatus.ACCEPTED
+
+    @property
+    def oversees(self) -> bool:
+        """Whether the actor is the subject, the case manager or the seated opener."""
+        return self.manages or bool(self.subject_of) or (self.opened_by_me and self.seated)
+
+    def holding(self, cell: Cell, now: datetime, *, seq: int | None = None, write: bool = False) -> Holding | None:
+        """Return an active holding of the cell that shows position ``seq``, the one that may write first, or None."""
+        fitting = [
+            h
+            for h in self.holdings
+            if h.cell == cell
+            and h.active(now)
+            and (h.may_write or not write)
+            and (seq is None or h.visible_from_seq <= seq)
+        ]
+        return max(fitting, key=lambda h: (h.may_write, h.ground is not Ground.CONSENT), default=None)
+
+    def holds_category(self, category: Category, now: datetime, patient_id: PatientId | None = None) -> bool:
+        """Whether the actor reads the category in any domain, of the patient or of any subject."""
+        return any(
+            h.cell.category is category and h.active(now) and patient_id in (None, h.cell.patient_id)
+            for h in self.holdings
+        )
+
+
+class Permit:
+    """Proof that the policy said yes. Only :func:`authorize` and its kin can make one."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RolePermit(Permit):
+    """The actor's role suffices for the action."""
+
+    actor: Actor
+    action: Action
+    now: datetime
+    _maker: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _require_maker(self._maker)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfPermit(Permit):
+    """The actor may see lists of its own; the database narrows them."""
+
+    actor: Actor
+    action: Action
+    now: datetime
+    _maker: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _require_maker(self._maker)
+
+
+@dataclass(frozen=True, slots=True)
+class CasePermit(Permit):
+    """The actor may do the action in this case; ``standing`` says on what that rests."""
+
+    actor: Actor
+    action: Action
+    now: datetime
+    standing: Standing
+    holding: Holding | None
+    _maker: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _require_maker(self._maker)
+
+    @property
+    def case_id(self) -> CaseId:
+        """The one case this permit is for."""
+        return self.standing.case_id
+
+
+def _require_maker(maker: object) -> None:
+    if maker is not _MAKER:
+        raise TypeError("permits are made by app.access.policy alone")
+
+
+def authorize_role(actor: Actor, action: Action, *, now: datetime) -> RolePermit:
+    """Return a permit that rests on the role alone.
+
+    Raises:
+        Forbidden: the role may not do this.
+    """
+    _require_role(actor, action)
+    return RolePermit(actor, action, now, _MAKER)
+
+
+def authorize_self(actor: Actor, action: Action, *, now: datetime) -> SelfPermit:
+    """Return a permit for the actor's own lists.
+
+    Raises:
+        Forbidden: the role has no such lists.
+    """
+    _require_role(actor, action)
+    return SelfPermit(actor, action, now, _MAKER)
+
+
+def _require_role(actor: Actor, action: Action) -> None:
+    if actor.role not in ROLE_ACTIONS.get(action, frozenset()):
+        raise Forbidden
+
+
+def authorize(actor: Actor, action: Action, standing: Standing | None, *, now: datetime) -> CasePermit:
+    """Return a permit for one case.
+
+    Raises:
+        Forbidden: the role never may, or the actor sees the thing but may not do this to it.
+        NotFound: there is no such thing for this actor.
+    """
+    _require_role(actor, action)
+    if standing is None:
+        raise NotFound
+    denial = _denial(actor, action, standing, now)
+    if denial is not None:
+        raise denial
+    return CasePermit(actor, action, now, standing, _resting_on(action, standing, now), _MAKER)
+
+
+_ON_THREADS = frozenset({Action.THREAD_READ, Action.MESSAGE_LIST, Action.MESSAGE_POST, Action.THREAD_TYPING})
+_ON_MESSAGES = frozenset({Action.MESSAGE_READ, Action.MESSAGE_CORRECT, Action.MESSAGE_RETRACT})
+_WRITING = frozenset({Action.MESSAGE_POST, Action.THREAD_TYPING, Action.MESSAGE_CORRECT})
+_ON_CONSENTS = frozenset({Action.CONSENT_READ, Action.CONSENT_PREVIEW, Action.CONSENT_WITHDRAW})
+_ON_INVITATIONS = frozenset({Action.INVITATION_ACCEPT, Action.INVITATION_REFUSE})
+
+
+def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> DomainError | None:
+    """Return why not, or None. What the actor may not see is not there; what it sees but may not do is forbidden."""
+    if action in _ON_INVITATIONS:
+        return None if standing.member_status in (MemberStatus.INVITED, MemberStatus.ACCEPTED) else NotFound()
+    if action is Action.MESSAGE_READ and actor.role is Role.PRIVACY_OFFICER:
+        return None if standing.entity.retracted else NotFound()
+    if not standing.seated:
+        return NotFound()
+    if action in _ON_THREADS or action in _ON_MESSAGES:
+        return _message_denial(actor, action, standing, now)
+    if action in _ON_CONSENTS:
+        return None if standing.entity.readable else NotFound()
+    if action is Action.MEMBER_LIST:
+        return None if standing.holds_category(Category.CONTACT_NETWORK, now) else NotFound()
+    if action in (Action.MEMBER_INVITE, Action.PUBLIC_TASK_RECORD, Action.PUBLIC_TASK_END):
+        return None if standing.oversees else Forbidden()
+    if action is Action.CONSENT_GIVE:
+        may = actor.role in RECORDERS or bool(standing.subject_of)
+        return None if may else Forbidden()
+    return None
+
+
+def _message_denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> DomainError | None:
+    entity = standing.entity
+    mine = entity.author_id == actor.account_id
+    if entity.cell is None or standing.holding(entity.cell, now, seq=entity.seq) is None:
+        return NotFound()
+    if entity.retracted and not mine:
+        return NotFound()
+    if action in _WRITING and standing.holding(entity.cell, now, write=True) is None:
+        return Forbidden("You may read here, but not write.")
+    if action in (Action.MESSAGE_CORRECT, Action.MESSAGE_RETRACT) and not mine:
+        return Forbidden("Only the author may do this.")
+    return None
+
+
+def _resting_on(action: Action, standing: Standing, now: datetime) -> Holding | None:
+    """Return the holding the yes rests on, for the record."""
+    cell = standing.entity.cell
+    if cell is not None:
+        return standing.holding(cell, now, seq=standing.entity.seq, write=action in _WRITING)
+    grounds = [h for h in standing.holdings if h.active(now)]
+    return min(grounds, key=lambda h: list(Ground).index(h.ground), default=None)
+
+
+def require_domain(actor: Actor, domains: Iterable[Domain], standing: Standing) -> None:
+    """Refuse recording a consent that lifts another domain's secrecy than the recorder's own.
+
+    Raises:
+        Forbidden: the actor is not a subject and names another domain.
+    """
+    if not standing.subject_of and any(domain is not actor.domain for domain in domains):
+        raise Forbidden("You may record consent for the domain of your own engagement only.")

@@ -1,0 +1,92 @@
+"""What makes a consent valid to record; no I/O, no clock. Source: DOMAIN R-2, R-3, R-6; GDPR art. 4(11) and 7."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from app.access.vocabulary import Category, ConsentKind, Domain, Purpose, Role
+from app.core.errors import Fault
+
+
+class RecipientType(StrEnum):
+    """What a recipient is."""
+
+    MEMBER = "member"
+    ORGANISATION = "organisation"
+    TEAM = "team"
+    ROLE = "role"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRecipient:
+    """To whom: an id, or for ``role`` a role class within the case."""
+
+    type: RecipientType
+    id: UUID | None = None
+    role: Role | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the citizen agreed to, with every field of R-3. ``[valid_from, valid_until)`` is half-open, aware."""
+
+    patient_id: UUID
+    kind: ConsentKind
+    from_domains: tuple[Domain, ...]
+    both_ways: bool
+    history: str
+    recipients: tuple[NamedRecipient, ...]
+    categories: tuple[Category, ...]
+    purpose: Purpose
+    decided_by: str
+    decided_by_id: UUID | None
+    decided_at: datetime
+    method: str
+    text_version: str
+    valid_from: datetime
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chair:
+    """A seated member as far as recipients go."""
+
+    member_id: UUID
+    engagement_id: UUID
+    organisation_id: UUID | None
+    role: Role
+    team_ids: frozenset[UUID]
+
+
+def reaches(recipient: NamedRecipient, chair: Chair) -> bool:
+    """Whether a recipient, as named, is or contains this member."""
+    match recipient.type:
+        case RecipientType.MEMBER:
+            return recipient.id == chair.member_id
+        case RecipientType.ORGANISATION:
+            return recipient.id is not None and recipient.id == chair.organisation_id
+        case RecipientType.TEAM:
+            return recipient.id in chair.team_ids
+        case RecipientType.ROLE:
+            return recipient.role is chair.role
+
+
+def faults(terms: Terms, chairs: Sequence[Chair], *, known_texts: frozenset[str], now: datetime) -> Iterator[Fault]:
+    """Yield everything that is wrong with the terms, in the order of the fields."""
+    for index, recipient in enumerate(terms.recipients):
+        if not any(reaches(recipient, chair) for chair in chairs):
+            yield Fault(f"/recipients/{index}", "not-a-member", "The recipient is not at this table.")
+    if len(set(terms.categories)) != len(terms.categories):
+        yield Fault("/categories", "repeated", "A category is named twice.")
+    if len(set(terms.from_domains)) != len(terms.from_domains):
+        yield Fault("/from", "repeated", "A domain is named twice.")
+    if Category.SAFETY_MELDCODE in terms.categories:
+        yield Fault("/categories", "not-shareable", "safety_meldcode is disclosed by record only, never by consent.")
+    if terms.text_version not in known_texts:
+        yield Fault("/textVersion", "unknown", "There is no such consent text.")
+    if terms.decided_at > now:
+        yield Fault("/decidedAt", "in-future", "A decision cannot lie in the future.")
+    if terms.valid_until is not None and terms.valid_until <= max(terms.valid_from, now):
+        yield Fault("/validUntil", "past", "The end must lie after the start and in the future.")

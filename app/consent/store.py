@@ -1,0 +1,73 @@
+"""SQL of consent records for role ``app``; row-level security leaves what one may read."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import insert, text
+from sqlalchemy.engine import RowMapping
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.policy import CasePermit
+from app.consent.model import Consent, ConsentRecipient
+
+_CONSENT = """
+    select c.*, (select jsonb_agg(jsonb_build_object('type', r.type, 'id', r.recipient_id, 'role', r.role)
+                                  order by r.ordinal)
+                   from consent_recipient r where r.case_id = c.case_id and r.consent_id = c.id) as recipients
+      from consent c
+"""
+
+
+async def add(db: AsyncSession, permit: CasePermit, consent: Consent, recipients: Sequence[ConsentRecipient]) -> None:
+    """Insert a consent with its recipients."""
+    await db.execute(insert(Consent).values(consent.model_dump()))
+    await db.execute(insert(ConsentRecipient), [recipient.model_dump() for recipient in recipients])
+
+
+async def listed(
+    db: AsyncSession, permit: CasePermit, *, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[RowMapping]:
+    """Return the consents of the case that the actor may read, newest first."""
+    statement = text(
+        _CONSENT + " where c.case_id = :case"
+        " and (cast(:at as timestamptz) is null or (c.recorded_at, c.id) < (:at, :last))"
+        " order by c.recorded_at desc, c.id desc limit :limit"
+    )
+    at, last = before or (None, None)
+    values = {"case": permit.case_id, "at": at, "last": last or UUID(int=0), "limit": limit}
+    return (await db.execute(statement, values)).mappings().all()
+
+
+async def one(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> RowMapping | None:
+    """Return one consent, if the actor may read it."""
+    statement = text(_CONSENT + " where c.case_id = :case and c.id = :consent")
+    values = {"case": permit.case_id, "consent": consent_id}
+    return (await db.execute(statement, values)).mappings().first()
+
+
+async def withdraw(
+    db: AsyncSession,
+    permit: CasePermit,
+    consent_id: UUID,
+    *,
+    decided_by: str,
+    decided_at: datetime,
+    method: str,
+) -> int:
+    """Withdraw a consent that is active; return how many rows that changed, 0 or 1."""
+    statement = text(
+        "update consent set status = 'withdrawn', withdrawn_at = :now, withdrawal_decided_by = :decided_by,"
+        " withdrawal_decided_at = :decided_at, withdrawal_method = :method, withdrawn_by_engagement_id = :engagement"
+        " where case_id = :case and id = :consent and status = 'active'"
+    )
+    values = {
+        "now": permit.now,
+        "decided_by": decided_by,
+        "decided_at": decided_at,
+        "method": method,
+        "engagement": permit.actor.engagement_id,
+        "case": permit.case_id,
+        "consent": consent_id,
+    }
+    return (await db.execute(statement, values)).rowcount  # type: ignore[attr-defined,no-any-return]  # cursor result

@@ -1,0 +1,256 @@
+"""From members, tasks and consents to grants: who holds which cell of whom, on which ground, when. Pure, no clock.
+
+A grant's period is the intersection of the periods of everything it rests on, half-open ``[start, end)``, so that the
+same rows close by time before anybody derives them again. Source: DESIGN 2 and 5.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from app.access.tables import IMPLIED, NEED_TO_KNOW, PUBLIC_TASK, SUBJECT
+from app.access.vocabulary import Category, Domain, Ground, Law, Role
+from app.core.ids import AccountId, ConsentId, EngagementId, MemberId, OrganisationId, PatientId, TeamId
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A half-open period of time, ``[start, end)``; no end means for ever."""
+
+    start: datetime
+    end: datetime | None = None
+
+    def within(self, other: "Period") -> "Period | None":
+        """Return the part of this period that lies in the other, or None if there is none."""
+        start = max(self.start, other.start)
+        ends = [end for end in (self.end, other.end) if end is not None]
+        end = min(ends, default=None)
+        return None if end is not None and end <= start else Period(start, end)
+
+    def holds(self, at: datetime) -> bool:
+        """Whether ``at`` lies in the period."""
+        return self.start <= at and (self.end is None or at < self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """An engagement that stands behind an accepted member, and since when."""
+
+    member_id: MemberId
+    engagement_id: EngagementId
+    account_id: AccountId
+    role: Role
+    domain: Domain | None
+    organisation_id: OrganisationId | None
+    direct_treatment: bool
+    from_seq: int
+    period: Period
+    teams: tuple[tuple[TeamId, Period], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectOf:
+    """A subject, and the citizen's account if one is linked."""
+
+    patient_id: PatientId
+    account_id: AccountId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A public task recorded for one member."""
+
+    member_id: MemberId
+    law: Law
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """To whom a consent opens: a member, organisation or team by id, or a role within the case."""
+
+    type: str
+    id: UUID | None = None
+    role: Role | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lifting:
+    """An active consent of kind ``lift_secrecy``."""
+
+    consent_id: ConsentId
+    patient_id: PatientId
+    from_domains: frozenset[Domain]
+    categories: frozenset[Category]
+    both_ways: bool
+    from_seq: int
+    period: Period
+    recipients: tuple[Recipient, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything the grants of one case rest on."""
+
+    subjects: tuple[SubjectOf, ...]
+    seats: tuple[Seat, ...]
+    tasks: tuple[Task, ...]
+    consents: tuple[Lifting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One open cell. ``visible_from_seq`` is the first position of the stream that it shows."""
+
+    member_id: MemberId
+    engagement_id: EngagementId
+    account_id: AccountId
+    patient_id: PatientId
+    category: Category
+    domain: Domain
+    may_write: bool
+    ground: Ground
+    consent_id: ConsentId | None
+    visible_from_seq: int
+    period: Period
+
+
+def derive(inputs: Inputs, *, now: datetime) -> frozenset[Grant]:
+    """Return every grant that is in force at ``now`` or will be, and none that has lapsed.
+
+    First the grounds that rest on the member alone, then consents over those, then what any cell implies.
+    """
+    held = set(_standing(inputs))
+    held |= set(_consented(inputs, frozenset(held)))
+    held |= set(_implied(held))
+    return frozenset(grant for grant in held if grant.period.end is None or grant.period.end > now)
+
+
+def _standing(inputs: Inputs) -> Iterator[Grant]:
+    """Yield what subjecthood, treatment and public task open."""
+    for seat in inputs.seats:
+        for subject in inputs.subjects:
+            if subject.account_id == seat.account_id and seat.role is Role.CITIZEN:
+                for domain in Domain:
+                    yield from _cells(seat, subject.patient_id, SUBJECT.items(), domain, Ground.SUBJECT)
+            if seat.direct_treatment and seat.role in NEED_TO_KNOW and seat.domain in (Domain.CARE, Domain.YOUTH):
+                table = NEED_TO_KNOW[seat.role].items()
+                yield from _cells(seat, subject.patient_id, table, seat.domain, Ground.DIRECT_TREATMENT)
+            if seat.role is Role.SOCIAL_TEAM:
+                for task in inputs.tasks:
+                    if task.member_id == seat.member_id and (period := seat.period.within(task.period)):
+                        yield from _cells(
+                            replace(seat, period=period),
+                            subject.patient_id,
+                            PUBLIC_TASK[task.law].items(),
+                            Domain.SOCIAL,
+                            Ground.PUBLIC_TASK,
+                        )
+
+
+def _cells(
+    seat: Seat, patient_id: PatientId, table: Iterable[tuple[Category, bool]], domain: Domain, ground: Ground
+) -> Iterator[Grant]:
+    # One's own file has no beginning: the citizen sees what was said before the account was linked.
+    from_seq = 0 if ground is Ground.SUBJECT else seat.from_seq
+    for category, may_write in table:
+        yield Grant(
+            member_id=seat.member_id,
+            engagement_id=seat.engagement_id,
+            account_id=seat.account_id,
+            patient_id=patient_id,
+            category=category,
+            domain=domain,
+            may_write=may_write,
+            ground=ground,
+            consent_id=None,
+            visible_from_seq=from_seq,
+            period=seat.period,
+        )
+
+
+def _consented(inputs: Inputs, standing: frozenset[Grant]) -> Iterator[Grant]:
+    """Yield what consents open: the consented cells, and what recipients write in their own domain to the senders."""
+    for consent in inputs.consents:
+        for seat in inputs.seats:
+            for period in _periods_of(consent, seat):
+                for category in consent.categories:
+                    for domain in consent.from_domains:
+                        yield _consent_grant(consent, seat, category, domain, consent.both_ways, period)
+                    if consent.both_ways and seat.domain is not None and seat.domain not in consent.from_domains:
+                        yield _consent_grant(consent, seat, category, seat.domain, True, period)
+                        yield from _answered(consent, inputs, standing, category, seat.domain, period)
+
+
+def _answered(
+    consent: Lifting,
+    inputs: Inputs,
+    standing: frozenset[Grant],
+    category: Category,
+    recipient_domain: Domain,
+    period: Period,
+) -> Iterator[Grant]:
+    """Yield the recipient's domain to members of the lifted domains who hold the category there."""
+    seats = {(seat.member_id, seat.engagement_id): seat for seat in inputs.seats}
+    for held in standing:
+        seat = seats[(held.member_id, held.engagement_id)]
+        if (
+            held.patient_id == consent.patient_id
+            and held.category is category
+            and held.domain in consent.from_domains
+            and seat.domain in consent.from_domains
+            and (both := held.period.within(period))
+        ):
+            yield _consent_grant(consent, seat, category, recipient_domain, True, both)
+
+
+def _periods_of(consent: Lifting, seat: Seat) -> Iterator[Period]:
+    """Yield the periods in which the consent reaches this seat, at most one for each way it is named."""
+    # A consent never reaches the citizen's own seat: what is one's own needs no lifting.
+    reach = seat.period.within(consent.period)
+    if reach is None or seat.role is Role.CITIZEN:
+        return
+    for recipient in consent.recipients:
+        if (
+            (recipient.type == "member" and recipient.id == seat.member_id)
+            or (recipient.type == "organisation" and recipient.id == seat.organisation_id)
+            or (recipient.type == "role" and recipient.role is seat.role)
+        ):
+            yield reach
+        elif recipient.type == "team":
+            for team_id, period in seat.teams:
+                if team_id == recipient.id and (part := reach.within(period)):
+                    yield part
+
+
+def _consent_grant(
+    consent: Lifting, seat: Seat, category: Category, domain: Domain, may_write: bool, period: Period
+) -> Grant:
+    return Grant(
+        member_id=seat.member_id,
+        engagement_id=seat.engagement_id,
+        account_id=seat.account_id,
+        patient_id=consent.patient_id,
+        category=category,
+        domain=domain,
+        may_write=may_write,
+        ground=Ground.CONSENT,
+        consent_id=consent.consent_id,
+        visible_from_seq=max(consent.from_seq, seat.from_seq),
+        period=period,
+    )
+
+
+def _implied(held: Iterable[Grant]) -> Iterator[Grant]:
+    """Yield reading of identification and contact network, in every domain, for whoever holds any cell."""
+    seen = set()
+    for grant in held:
+        key = (grant.member_id, grant.engagement_id, grant.patient_id, grant.ground, grant.consent_id, grant.period)
+        if key in seen:
+            continue
+        seen.add(key)
+        for category in IMPLIED:
+            for domain in Domain:
+                # Names have no history to hold back: who may see anything sees who it is about and who else is there.
+                yield replace(grant, category=category, domain=domain, may_write=False, visible_from_seq=0)

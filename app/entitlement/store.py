@@ -1,0 +1,101 @@
+"""SQL of standings and grants, through the keeper's narrow functions; ``app`` cannot write a grant itself."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.types import Uuid
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.policy import CasePermit
+from app.core.ids import CaseId, ConsentId, EngagementId
+
+Json = dict[str, Any]
+
+_REPLACE = text("select replace_grants(:case, :removed, :added)").bindparams(
+    bindparam("removed", type_=ARRAY(Uuid)), bindparam("added", type_=JSONB)
+)
+
+
+async def standing_of(db: AsyncSession, kind: str, entity_id: UUID) -> Json | None:
+    """Return where a thing is and how the actor stands to its case; None if there is no such thing."""
+    statement = text("select standing_of(:kind, :id)")
+    found: Json | None = (await db.execute(statement, {"kind": kind, "id": entity_id})).scalar_one()
+    return found
+
+
+async def place_of(db: AsyncSession, kind: str, entity_id: UUID) -> tuple[UUID, UUID | None] | None:
+    """Return the case and patient of a thing, for the record of a denial; never shown to the actor."""
+    statement = text("select case_id, patient_id from place_of(:kind, :id)")
+    row = (await db.execute(statement, {"kind": kind, "id": entity_id})).first()
+    return None if row is None else (row.case_id, row.patient_id)
+
+
+async def lock_case(db: AsyncSession, case_id: CaseId) -> int:
+    """Take the case's lock and return the stream's position; held until the transaction ends."""
+    return int((await db.execute(text("select lock_case(:case)"), {"case": case_id})).scalar_one())
+
+
+async def grant_inputs(db: AsyncSession, case_id: CaseId) -> Json:
+    """Return everything the grants of a case rest on, and the grants there are."""
+    found: Json = (await db.execute(text("select grant_inputs(:case)"), {"case": case_id})).scalar_one()
+    return found
+
+
+async def replace_grants(db: AsyncSession, case_id: CaseId, removed: Collection[UUID], added: Sequence[Json]) -> int:
+    """Remove and add grants, raise the case's access version and return it."""
+    values = {"case": case_id, "removed": list(removed), "added": list(added)}
+    return int((await db.execute(_REPLACE, values)).scalar_one())
+
+
+async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Sequence[RowMapping]:
+    """Return the grants in force at a moment: all for who oversees the case, one's own for others."""
+    statement = text(
+        "select * from case_access(:case, :at) order by member_id, patient_id, category, domain, ground, consent_id"
+    )
+    return (await db.execute(statement, {"case": permit.case_id, "at": at})).mappings().all()
+
+
+async def consent_audience(db: AsyncSession, case_id: CaseId, consent_id: ConsentId) -> Sequence[EngagementId]:
+    """Return the seated engagements an event about this consent concerns."""
+    statement = text("select consent_audience(:case, :consent)")
+    return (await db.execute(statement, {"case": case_id, "consent": consent_id})).scalars().all()
+
+
+async def enter_as_time(db: AsyncSession, now: datetime | None) -> datetime:
+    """Enter a transaction in which nobody acts but time: sets the instant, and no actor."""
+    statement = text(
+        "select set_config('app.instant', coalesce(cast(:now as timestamptz), clock_timestamp())::text, true)"
+        "::timestamptz"
+    )
+    entered: datetime = (await db.execute(statement, {"now": now})).scalar_one()
+    return entered
+
+
+async def lapsed(db: AsyncSession, now: datetime) -> Sequence[CaseId]:
+    """Return the cases in which a grant or consent began or lapsed and nobody derived since."""
+    return (await db.execute(text("select lapsed(:now)"), {"now": now})).scalars().all()
+
+
+async def expire_consents(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapping]:
+    """Mark the consents of a case that ran out; return (consent_id, patient_id, recorded_by)."""
+    return (await db.execute(text("select * from expire_consents(:case)"), {"case": case_id})).mappings().all()
+
+
+async def sweeping(db: AsyncSession) -> bool:
+    """Take the sweeper's advisory lock for this transaction; False when another worker has it."""
+    statement = text("select pg_try_advisory_xact_lock(hashtext('overlegtafel sweeper'))")
+    return bool((await db.execute(statement)).scalar_one())
+
+
+async def teams_of(db: AsyncSession, engagement_ids: Collection[UUID], now: datetime) -> Sequence[RowMapping]:
+    """Return (engagement_id, team_id) of the team memberships in force."""
+    statement = text(
+        "select engagement_id, team_id from team_member where engagement_id = any(:ids)"
+        " and valid_from <= :now and (valid_until is null or valid_until > :now)"
+    )
+    return (await db.execute(statement, {"ids": list(engagement_ids), "now": now})).mappings().all()

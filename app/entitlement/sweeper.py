@@ -1,0 +1,84 @@
+"""Time's own use case: what lapsed or began since somebody last looked becomes an event. Reads were closed already.
+
+One worker at a time holds an advisory lock; each case is a transaction of its own, so a stop in between loses
+nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from app.audit import service as audit
+from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who
+from app.core.clock import Clock
+from app.core.db import Database
+from app.core.ids import CaseId, ConsentId, EngagementId, PatientId
+from app.entitlement import store
+from app.entitlement.derivation import rederive
+from app.events import service as events
+from app.events.drafts import Draft, EventType, only
+
+SWEEP_SECONDS = 1.0
+log = structlog.get_logger()
+
+
+async def sweep(database: Database, clock: Clock, *, source: str) -> list[CaseId]:
+    """Derive every case in which time changed something; return those cases."""
+    async with database.session() as db, db.begin():
+        if not await store.sweeping(db):
+            return []
+        now = await store.enter_as_time(db, clock())
+        lapsed = await store.lapsed(db, now)
+        return [case_id for case_id in lapsed if await _sweep_case(database, clock, case_id, source=source)]
+
+
+async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, source: str) -> bool:
+    async with database.session() as db, db.begin():
+        now = await store.enter_as_time(db, clock())
+        await store.lock_case(db, case_id)
+        expired = await store.expire_consents(db, case_id)
+        drafts = []
+        for row in expired:
+            consent_id = ConsentId(row["consent_id"])
+            concerned = await store.consent_audience(db, case_id, consent_id)
+            drafts.append(
+                Draft(
+                    type=EventType.CONSENT_EXPIRED,
+                    audience=only(*(EngagementId(engagement) for engagement in concerned)),
+                    patient_id=PatientId(row["patient_id"]),
+                    refers_to=consent_id,
+                    data={"id": str(consent_id), "patientId": str(row["patient_id"])},
+                )
+            )
+        change = await rederive(db, case_id, now=now)
+        drafts += change.drafts("expired")
+        if not drafts:
+            return False
+        records = [
+            Record(
+                action="access:lapse",
+                action_code=ActionCode.UPDATE,
+                outcome=Outcome.SUCCESS,
+                who=Who(),
+                touch=Touch("case", case_id, case_id, draft.patient_id, access_version=change.version),
+                origin=Origin("system", None, None),
+            )
+            for draft in drafts
+        ]
+        await audit.record(db, records, at=now, source=source)
+        await events.append(db, case_id, drafts, actor=None, at=now)
+        return True
+
+
+async def run_sweeper(
+    database: Database, clock: Clock, on_swept: Callable[[CaseId], Awaitable[None]], *, source: str
+) -> None:
+    """Sweep every second until cancelled; a failure is logged and tried again."""
+    while True:
+        try:
+            for case_id in await sweep(database, clock, source=source):
+                await on_swept(case_id)
+        except Exception as error:  # noqa: BLE001  # the sweeper outlives a database that is away for a while
+            log.warning("sweeper.failed", error=type(error).__name__)
+        await asyncio.sleep(SWEEP_SECONDS)

@@ -1,0 +1,181 @@
+"""Turns a token into an actor; sessions, tickets, organisations and accounts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.actor import Actor
+from app.access.policy import RolePermit, SelfPermit
+from app.access.vocabulary import Domain, Law, Role
+from app.core.errors import NotFound, Unauthenticated
+from app.core.ids import AccountId, EngagementId, LoginSessionId, OrganisationId, new_id
+from app.crypto.digests import Digests, random_token
+from app.identity import store
+
+SESSION_SECONDS = 12 * 3600
+TICKET_SECONDS = 30
+ACR_DEMO = "demo"
+
+
+class SessionEnded(Unauthenticated):
+    """Raised when the token is good but its log-in session has ended or run out."""
+
+    code = "session-ended"
+    title = "This session has ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A transaction that was entered: who acts, and the one instant that holds in it."""
+
+    actor: Actor
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A signed-in device of one's own."""
+
+    id: LoginSessionId
+    acr: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationInfo:
+    """An organisation as others see it."""
+
+    id: OrganisationId
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invitee:
+    """The engagement somebody is invited under."""
+
+    engagement_id: EngagementId
+    account_id: AccountId
+    role: Role
+    domain: Domain | None
+    law: Law | None
+    organisation_id: OrganisationId | None
+
+
+async def enter(db: AsyncSession, session_id: UUID, now: datetime | None) -> Entered:
+    """Enter the caller's transaction through the session row: sets who acts and when, for policy and database alike.
+
+    Raises:
+        SessionEnded: the session was ended or ran out, or the engagement is not in force.
+    """
+    row = await store.enter(db, session_id, now)
+    if row is None:
+        raise SessionEnded
+    actor = Actor(
+        account_id=row["account_id"],
+        engagement_id=row["engagement_id"],
+        organisation_id=row["organisation_id"],
+        role=Role(row["role"]),
+        speciality=row["speciality"],
+        domain=Domain(row["domain"]) if row["domain"] else None,
+        law=Law(row["law"]) if row["law"] else None,
+        responsible_account_id=row["responsible_account_id"],
+        login_session_id=LoginSessionId(session_id),
+        acr=row["acr"],
+        authenticated_at=row["authenticated_at"],
+    )
+    return Entered(actor, row["instant"])
+
+
+async def start_session(
+    db: AsyncSession, *, account_id: AccountId, engagement_id: EngagementId, acr: str, now: datetime | None
+) -> tuple[LoginSessionId, datetime]:
+    """Start a login session and return it with the instant of authentication."""
+    session_id = LoginSessionId(new_id())
+    started = await store.start_session(
+        db,
+        session_id=session_id,
+        account_id=account_id,
+        engagement_id=engagement_id,
+        acr=acr,
+        now=now,
+        seconds=SESSION_SECONDS,
+    )
+    return session_id, started
+
+
+async def list_sessions(db: AsyncSession, permit: SelfPermit) -> list[SessionInfo]:
+    """Return the actor's own live sessions, newest first."""
+    return [SessionInfo(**row) for row in await store.sessions(db, permit)]
+
+
+async def end_session(db: AsyncSession, permit: SelfPermit, session_id: UUID) -> None:
+    """End one of the actor's own sessions: its tokens fail at the next request, its sockets close.
+
+    Raises:
+        NotFound: the actor has no such session.
+    """
+    if not await store.end_session(db, permit, session_id):
+        raise NotFound
+
+
+async def list_organisations(db: AsyncSession, permit: RolePermit) -> list[OrganisationInfo]:
+    """Return every organisation of the region, by name."""
+    return [OrganisationInfo(**row) for row in await store.organisations(db, permit)]
+
+
+async def list_engagements(
+    db: AsyncSession, permit: RolePermit, *, organisation_id: UUID | None, role: Role | None
+) -> Sequence[UUID]:
+    """Return the engagements of those who can be invited, narrowed by organisation and role."""
+    return await store.engagements(db, permit, organisation_id=organisation_id, role=role)
+
+
+async def invitee(db: AsyncSession, account_id: AccountId, *, now: datetime) -> Invitee | None:
+    """Return the engagement under which an account would be invited, or None if nobody can be."""
+    row = await store.engagement_of(db, account_id, now)
+    if row is None:
+        return None
+    return Invitee(
+        engagement_id=row["id"],
+        account_id=row["account_id"],
+        role=Role(row["role"]),
+        domain=Domain(row["domain"]) if row["domain"] else None,
+        law=Law(row["law"]) if row["law"] else None,
+        organisation_id=row["organisation_id"],
+    )
+
+
+async def engagement_under(db: AsyncSession, engagement_id: UUID, law: Law) -> bool:
+    """Whether an engagement carries out public tasks under this law."""
+    return await store.engagement_under(db, engagement_id, law)
+
+
+async def issue_ticket(db: AsyncSession, permit: SelfPermit, tickets: Digests) -> tuple[str, datetime]:
+    """Return a fresh single-use socket ticket and when it stops working; only its digest is kept."""
+    ticket = random_token()
+    expires_at = permit.now + timedelta(seconds=TICKET_SECONDS)
+    await store.add_ticket(
+        db,
+        digest=tickets.digest("realtime-ticket", ticket.encode()),
+        session_id=permit.actor.login_session_id,
+        expires_at=expires_at,
+    )
+    return ticket, expires_at
+
+
+async def redeem_ticket(db: AsyncSession, ticket: str, tickets: Digests, *, now: datetime | None) -> Entered:
+    """Use a ticket up and enter through its session.
+
+    Raises:
+        Unauthenticated: used before, too old, unknown, or its session has ended.
+    """
+    digest = tickets.digest("realtime-ticket", ticket.encode("utf-8", "surrogatepass"))
+    session_id = await store.take_ticket(db, digest, now)
+    if session_id is None:
+        raise Unauthenticated
+    return await enter(db, session_id, now)

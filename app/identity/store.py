@@ -1,0 +1,112 @@
+"""SQL of identity for role ``app``."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.engine import RowMapping
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.policy import RolePermit, SelfPermit
+
+_ENTER = text("select * from enter(:session, :now)")
+
+
+async def enter(db: AsyncSession, session_id: UUID, now: datetime | None) -> RowMapping | None:
+    """Enter the transaction through the session row; None when the session is no longer alive."""
+    return (await db.execute(_ENTER, {"session": session_id, "now": now})).mappings().first()
+
+
+async def start_session(
+    db: AsyncSession,
+    *,
+    session_id: UUID,
+    account_id: UUID,
+    engagement_id: UUID,
+    acr: str,
+    now: datetime | None,
+    seconds: int,
+) -> datetime:
+    """Insert a login session and return the instant of authentication."""
+    statement = text("select start_session(:id, :account, :engagement, :acr, :now, :seconds)")
+    values = {
+        "id": session_id,
+        "account": account_id,
+        "engagement": engagement_id,
+        "acr": acr,
+        "now": now,
+        "seconds": seconds,
+    }
+    started: datetime = (await db.execute(statement, values)).scalar_one()
+    return started
+
+
+async def sessions(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]:
+    """Return the actor's live sessions, newest first; row-level security leaves only its own."""
+    statement = text(
+        "select id, acr, created_at, expires_at from login_session"
+        " where account_id = :account and ended_at is null and expires_at > :now order by created_at desc, id desc"
+    )
+    return (await db.execute(statement, {"account": permit.actor.account_id, "now": permit.now})).mappings().all()
+
+
+async def end_session(db: AsyncSession, permit: SelfPermit, session_id: UUID) -> bool:
+    """End one of the actor's sessions and raise the version of its cases; False if there is none alive."""
+    return bool((await db.execute(text("select end_session(:id)"), {"id": session_id})).scalar_one())
+
+
+async def organisations(db: AsyncSession, permit: RolePermit) -> Sequence[RowMapping]:
+    """Return every organisation, by name."""
+    return (await db.execute(text("select id, kind, name from organisation order by name, id"))).mappings().all()
+
+
+async def engagements(
+    db: AsyncSession, permit: RolePermit, *, organisation_id: UUID | None, role: str | None
+) -> Sequence[UUID]:
+    """Return the engagements in force of professionals and others who can be invited; never citizens'."""
+    statement = text(
+        "select id from engagement where role <> 'citizen'"
+        " and (cast(:organisation as uuid) is null or organisation_id = :organisation)"
+        " and (cast(:role as text) is null or role = :role)"
+        " and valid_from <= :now and (valid_until is null or valid_until > :now) order by id"
+    )
+    values = {"organisation": organisation_id, "role": role, "now": permit.now}
+    return (await db.execute(statement, values)).scalars().all()
+
+
+async def engagement_of(db: AsyncSession, account_id: UUID, now: datetime) -> RowMapping | None:
+    """Return the engagement in force that an account is invited under, the longest-standing one."""
+    statement = text(
+        "select id, account_id, role, domain, law, organisation_id from engagement where account_id = :account"
+        " and valid_from <= :now and (valid_until is null or valid_until > :now) order by valid_from, id limit 1"
+    )
+    return (await db.execute(statement, {"account": account_id, "now": now})).mappings().first()
+
+
+async def add_ticket(db: AsyncSession, *, digest: bytes, session_id: UUID, expires_at: datetime) -> None:
+    """Store the digest of a socket ticket, and clear away those nobody used."""
+    await db.execute(text("delete from realtime_ticket where expires_at <= clock_timestamp() - interval '1 minute'"))
+    await db.execute(
+        text("insert into realtime_ticket (digest, login_session_id, expires_at) values (:d, :s, :e)"),
+        {"d": digest, "s": session_id, "e": expires_at},
+    )
+
+
+async def take_ticket(db: AsyncSession, digest: bytes, now: datetime | None) -> UUID | None:
+    """Use a ticket up and return its session; None if it was used, is too old, or never was."""
+    statement = text(
+        "delete from realtime_ticket where digest = :d"
+        " returning case when expires_at > coalesce(cast(:now as timestamptz), clock_timestamp())"
+        " then login_session_id end"
+    )
+    taken: UUID | None = (await db.execute(statement, {"d": digest, "now": now})).scalar_one_or_none()
+    return taken
+
+
+async def engagement_under(db: AsyncSession, engagement_id: UUID, law: str) -> bool:
+    """Whether an engagement carries out tasks under this law."""
+    statement = text(
+        "select exists (select 1 from engagement where id = :id and law = :law and role = 'social_team')"
+    )
+    return bool((await db.execute(statement, {"id": engagement_id, "law": law})).scalar_one())
