@@ -12,15 +12,15 @@ answer. ``http_protocol`` holds the limits that lie below ASGI: the size of a re
 import asyncio
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import ClassVar, Final
 from urllib.parse import unquote_to_bytes
-from uuid import uuid4
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.headers import CSP_DATA, Headers, fixed_headers
+from app.api.headers import CSP_DATA, Headers, fixed_headers, new_request_id
 from app.api.problems import (
     MEDIA_TYPE,
     HostNotAllowed,
@@ -38,12 +38,13 @@ BODY_TIMEOUT_SECONDS: Final = 30.0
 DRAIN_BYTES_MAX: Final = 16 * 1024 * 1024
 DRAIN_TIMEOUT_SECONDS: Final = 2.0
 LENGTH_DIGITS_MAX: Final = 18
+HOST_SPELLINGS_MAX: Final = 64
 HEAD_BYTES_MAX: Final = 64 * 1024
 HEAD_TIMEOUT_SECONDS: Final = 10.0
 
 _HOST = re.compile(rb"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 # One spelling per address: no percent-encoding, no empty or dot segment, no slash at the end.
-_TARGET = re.compile(rb"/(?:(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]+(?:/(?!\Z)|\Z))*")
+_TARGET = re.compile(rb"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
 _JSON = re.compile(rb'application/json[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?', re.IGNORECASE)
 
 
@@ -67,8 +68,11 @@ class Guard:
         await self._app(scope, receive, send)
 
 
-def _values(scope: Scope, name: bytes) -> list[bytes]:
-    return [value for key, value in scope["headers"] if key == name]
+@lru_cache(maxsize=HOST_SPELLINGS_MAX)
+def _host_name(value: bytes) -> str | None:
+    """Return the name in a Host header in lower case, without port and brackets, or None when it is malformed."""
+    match = _HOST.fullmatch(value)
+    return (match[1] or match[2]).decode("ascii").lower() if match else None
 
 
 def check_host(scope: Scope, hosts: Collection[str]) -> None:
@@ -77,9 +81,8 @@ def check_host(scope: Scope, hosts: Collection[str]) -> None:
     Raises:
         HostNotAllowed: no Host header, several, a malformed one, or another host.
     """
-    values = _values(scope, b"host")
-    match = _HOST.fullmatch(values[0]) if len(values) == 1 else None
-    if match is None or (match[1] or match[2]).decode("ascii").lower() not in hosts:
+    values = [value for name, value in scope["headers"] if name == b"host"]
+    if len(values) != 1 or _host_name(values[0]) not in hosts:
         raise HostNotAllowed
 
 
@@ -262,7 +265,7 @@ def http_protocol(public_url: str, timeout_seconds: float = HEAD_TIMEOUT_SECONDS
 
 def _malformed(fixed: Headers) -> bytes:
     """Return the whole answer, status line included, to bytes that are not an HTTP request."""
-    request_id = str(uuid4())
+    request_id = new_request_id()
     problem = problem_of(MalformedRequest())
     body = body_bytes(problem, request_id)
     headers = (

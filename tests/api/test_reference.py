@@ -41,7 +41,9 @@ def test_the_reference_needs_no_exception_to_its_policy() -> None:
     assert "unsafe" not in CSP_REFERENCE
 
 
-@pytest.mark.parametrize("path", ["/docs/assets/index.html", "/docs/assets/%2e%2e", "/docs/assets/%2e%2e%2f__init__.py"])
+@pytest.mark.parametrize(
+    "path", ["/docs/assets/index.html", "/docs/assets/%2e%2e", "/docs/assets/%2e%2e%2f__init__.py"]
+)
 async def test_only_the_files_of_the_page_are_served(path: str) -> None:
     async with make_client() as client:
         response = await client.get(path)
