@@ -137,6 +137,7 @@ def test_two_refusals_never_share_a_code() -> None:
 def test_the_api_version_is_that_of_the_project() -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
     assert project["version"] == API_VERSION
+    assert f'softwareVersion: "{API_VERSION}"' in Path("publiccode.yml").read_text()
 
 
 async def answer(request: Request) -> Response:
@@ -272,3 +273,23 @@ async def test_nobody_is_answered_who_left() -> None:
         raise ClientDisconnect
 
     assert await run_bare(app) == []
+
+
+async def test_a_socket_that_names_a_foreign_host_is_refused_with_a_problem() -> None:
+    sent: list[Message] = []
+    scope = {"type": "websocket", "path": "/api/v1/realtime", "headers": [(b"host", b"evil.example")]}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await Conventions(Guard(app, hosts={"127.0.0.1"}), public_url="")(scope, receive, send)
+    start, body = sent
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 400)
+    assert (b"api-version", API_VERSION.encode()) in start["headers"]
+    assert orjson.loads(body["body"])["code"] == "host-not-allowed"
