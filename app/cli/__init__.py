@@ -1,0 +1,65 @@
+"""The command line: ``python -m app.cli COMMAND``."""
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+
+from app.cli.console import sentences
+from app.cli.demo import ROLES, embedded, read_settings, run_demo
+from app.cli.folder import default_data_dir
+from app.cli.migrate import upgrade
+from app.cli.serve import listening, run_server, stoppable
+from app.core.logins import refuse_unsafe_login
+from app.core.settings import PREFIX, SettingsError
+
+cli = typer.Typer(
+    help="Overlegtafel: the digital consultation table of neighbourhood care.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Its tracebacks print local variables, and with them passwords.
+    pretty_exceptions_enable=False,
+)
+
+
+@cli.command()
+def demo(
+    with_parent: Annotated[bool, typer.Option(help="Stop when the process that started this one ends.")] = False,
+) -> None:
+    """Start everything on this machine with synthetic people: database, tables, demo region, service."""
+    with sentences(), stoppable(with_parent=with_parent):
+        run_demo()
+
+
+@cli.command()
+def serve() -> None:
+    """Serve against the database that OVERLEGTAFEL_DATABASE_URL names; its tables must be up to date."""
+    with sentences(), stoppable():
+        settings = read_settings()
+        if settings.database_url is None:
+            raise SettingsError("OVERLEGTAFEL_DATABASE_URL is not set. To try the service, use the command demo.")
+        os.environ.pop(f"{PREFIX}MIGRATION_URL", None)
+        with listening(settings.host, settings.port) as listener:
+            for role in ROLES:
+                asyncio.run(refuse_unsafe_login(settings.role_url(role)))
+            run_server(settings, listener)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the tables up to date as OVERLEGTAFEL_MIGRATION_URL, or without one those of the embedded database."""
+    with sentences(), stoppable():
+        settings = read_settings()
+        if settings.migration_url is not None:
+            upgrade(settings.migration_url.get_secret_value())
+        elif settings.database_url is not None:
+            raise SettingsError("OVERLEGTAFEL_MIGRATION_URL is not set: the log-in of the tables' owner.")
+        else:
+            with embedded(settings.data_dir or default_data_dir()) as urls:
+                upgrade(urls.owner)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()

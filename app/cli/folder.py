@@ -18,6 +18,8 @@ SUPERUSER = "postgres"
 LOGIN_ROLES = ("owner", "app", "appender", "stream", "sequencer", "auditor")
 PASSWORD_BYTES = 24
 ROOT_DATA_DIR = Path("/var/lib/overlegtafel")
+# What may lie in a data folder before it holds a database.
+OWN_NAMES = frozenset({"keys", "lock"})
 SOCKET_PREFIX = "overlegtafel-"
 # sun_path holds 108 bytes with its closing NUL; ".s.PGSQL.5432" and a slash follow the folder.
 SOCKET_FOLDER_BYTES_MAX = 107 - len("/.s.PGSQL.5432")
@@ -61,8 +63,8 @@ class DataFolder:
     def create(self, account: Account) -> None:
         """Create the folder for ``account`` where it is absent.
 
-        Folders that exist keep their permissions. Only the data folder itself, when it is still empty and root's, is
-        opened to the account's group; a folder above it never is.
+        Folders that exist keep their permissions. Only the data folder itself, when it is root's and holds no
+        one else's things, is opened to the account's group; a folder above it never is.
 
         Raises:
             EmbeddedDatabaseError: it cannot be created, or the account cannot enter it.
@@ -85,7 +87,8 @@ class DataFolder:
             self.path.mkdir(mode=0o700)
             self._open_to_group(account)
         elif not account.is_self and not account.may_enter(self.path):
-            if self.path.stat().st_uid == os.geteuid() and not any(self.path.iterdir()):
+            fresh = all(path.name in OWN_NAMES for path in self.path.iterdir())
+            if fresh and self.path.stat().st_uid == os.geteuid():
                 self._open_to_group(account)
             self._require_entry(account, self.path)
 
@@ -174,6 +177,12 @@ class DataFolder:
         account.own(folder)
         write_private(record, str(folder))
         return folder
+
+    def socket_files(self) -> list[Path]:
+        """Return what a server that died left in its socket folder."""
+        record = self.path / "socket-folder"
+        folder = Path(record.read_text()) if record.exists() else self.path / "socket"
+        return list(folder.glob(".s.PGSQL.*"))
 
     def remove_socket_folder(self) -> None:
         """Remove a socket folder outside the data folder; the next start makes another."""

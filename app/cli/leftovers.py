@@ -46,7 +46,10 @@ def end_leftovers(folder: DataFolder) -> None:
         psutil.wait_procs(alive, timeout=seconds if targets else 2)
     if _processes(folder.mark):
         raise EmbeddedDatabaseError(f"An old database server of {folder.path} does not end; restart the machine.")
+    # What is left are files that name a process which may be another program's by now, or a zombie's.
     (folder.cluster / "postmaster.pid").unlink(missing_ok=True)
+    for name in folder.socket_files():
+        name.unlink(missing_ok=True)
 
 
 def _is_postmaster(process: psutil.Process, mark: str) -> bool:

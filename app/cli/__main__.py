@@ -1,0 +1,6 @@
+"""Makes ``python -m app.cli`` the command line."""
+
+from app.cli import main
+
+if __name__ == "__main__":
+    main()
