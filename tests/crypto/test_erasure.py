@@ -2,7 +2,9 @@
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -62,6 +64,15 @@ def test_destruction_is_final_for_every_worker_and_for_ever(
             keys.existing_erasure_secret(SCOPE, "medication")
 
 
+def test_a_refused_secret_is_not_made(keyring: KeyringFolder, secret_path: Path) -> None:
+    keyring.destroy(SCOPE, "medication")
+
+    with pytest.raises(KeyDestroyed):
+        keyring.erasure_secret(SCOPE, "medication")
+
+    assert not secret_path.exists()
+
+
 def test_destroying_a_category_leaves_the_others(keyring: KeyringFolder) -> None:
     other = keyring.erasure_secret(SCOPE, "crisis_plan")
     keyring.erasure_secret(SCOPE, "medication")
@@ -94,7 +105,7 @@ def test_the_bytes_are_overwritten_before_the_name_goes(
     assert (tmp_path / "second-name").read_bytes() != secret
 
 
-def test_destroying_again_keeps_the_first_instant(keyring: KeyringFolder, clock: Clock) -> None:
+def test_destroying_again_keeps_the_first_instant(keyring: KeyringFolder, clock: Clock, tombstones: Path) -> None:
     first = clock()
     keyring.destroy(SCOPE, "medication")
     clock.move(timedelta(days=1))
@@ -106,6 +117,7 @@ def test_destroying_again_keeps_the_first_instant(keyring: KeyringFolder, clock:
         ("medication", first),
         (None, clock()),
     ]
+    assert len(tombstones.read_text().splitlines()) == 2
 
 
 def test_tombstones_replayed_on_a_restored_folder_destroy_again(
@@ -214,24 +226,20 @@ def test_a_category_is_never_a_path(keyring: KeyringFolder, category: str) -> No
             refused(SCOPE, category)
 
 
-def test_nothing_is_made_beside_a_destruction(keyring: KeyringFolder, folder: Path) -> None:
-    scopes = [uuid4() for _ in range(20)]
-    there = KeyringFolder.open_or_create(folder)
+def test_a_destruction_waits_for_a_secret_that_is_being_made(keyring: KeyringFolder, secret_path: Path) -> None:
+    maker = os.fork()
+    if maker == 0:
+        sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGSTOP) if event == "os.link" else None)
+        keyring.erasure_secret(SCOPE, "medication")
+        os._exit(0)
+    assert os.WIFSTOPPED(os.waitpid(maker, os.WUNTRACED)[1])
 
-    def make(scope: UUID) -> None:
-        for keys in (keyring, there) * 3:
-            try:
-                keys.erasure_secret(scope, "medication")
-            except KeyDestroyed:
-                return
+    with ThreadPoolExecutor(1) as threads:
+        destruction = threads.submit(keyring.destroy, SCOPE)
+        ended = wait([destruction], timeout=0.2).done
+        os.kill(maker, signal.SIGCONT)
+        os.waitpid(maker, 0)
 
-    with ThreadPoolExecutor(4) as threads:
-        made = [threads.submit(make, scope) for scope in scopes]
-        destroyed = [threads.submit(there.destroy, scope) for scope in scopes]
-    for outcome in (*made, *destroyed):
-        outcome.result()
-
-    for scope in scopes:
-        with pytest.raises(KeyDestroyed):
-            keyring.existing_erasure_secret(scope, "medication")
-        assert not (folder / "erasure" / str(scope)[:2] / str(scope)).exists()
+    assert not ended
+    assert destruction.result() is None
+    assert not secret_path.exists()
