@@ -265,6 +265,23 @@ def _resting_on(action: Action, standing: Standing, now: datetime) -> Holding | 
     return min(grounds, key=lambda h: list(Ground).index(h.ground), default=None)
 
 
+def authorize_post(actor: Actor, cell: Cell, holdings: Iterable[Holding], *, now: datetime) -> Holding:
+    """Return the holding that lets the actor write in a cell; for the appender, which decides many at once.
+
+    Raises:
+        NotFound: the actor may not read there.
+        Forbidden: the actor may read there, but not write, or its role never may.
+    """
+    _require_role(actor, Action.MESSAGE_POST)
+    fitting = [holding for holding in holdings if holding.cell == cell and holding.active(now)]
+    if not fitting:
+        raise NotFound
+    writing = [holding for holding in fitting if holding.may_write]
+    if not writing:
+        raise Forbidden("You may read here, but not write.")
+    return min(writing, key=lambda holding: holding.ground is Ground.CONSENT)
+
+
 def require_domain(actor: Actor, domains: Iterable[Domain], standing: Standing) -> None:
     """Refuse recording a consent that lifts another domain's secrecy than the recorder's own.
 

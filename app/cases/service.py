@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
@@ -17,6 +18,7 @@ from app.core.ids import CaseId, EngagementId, MemberId, PatientId
 from app.crypto.bsn import normalise_bsn, valid_bsn
 from app.crypto.sealing import DataKey, Place, key_id_of, open_text, seal_text
 from app.crypto.service import Crypto
+from app.events.bodies import open_bodies
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,3 +360,96 @@ async def end_member(db: AsyncSession, permit: CasePermit, member_id: UUID) -> N
 async def invitations(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]:
     """Return the actor's open invitations, newest first."""
     return await store.invitations(db, permit)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A member as those see who may see who is at the table."""
+
+    id: MemberId
+    engagement_id: EngagementId
+    case_role: CaseRole
+    direct_treatment: bool
+    status: str
+    reason_code: ReasonCode | None
+    invited_by: EngagementId | None
+    invited_at: datetime
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """A case as one viewer may see it: hidden subjects, questions and members are simply not there."""
+
+    id: CaseId
+    kind: str
+    status: str
+    opened_at: datetime
+    patients: tuple[PatientInfo, ...]
+    questions: Mapping[UUID, str]
+    members: tuple[MemberView, ...]
+
+
+async def page(
+    db: AsyncSession, permit: SelfPermit, *, status: str | None, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[RowMapping]:
+    """Return rows of the cases the actor sits at, newest first."""
+    return await store.case_rows(db, permit, status=status, before=before, limit=limit)
+
+
+async def view(
+    db: AsyncSession,
+    permit: RolePermit | SelfPermit | CasePermit,
+    crypto: Crypto,
+    case_ids: Sequence[CaseId],
+    *,
+    rows: Sequence[RowMapping] | None = None,
+) -> list[CaseView]:
+    """Return cases with what the actor may see of them, in the given order."""
+    if rows is None:
+        assert isinstance(permit, CasePermit)
+        rows = [await store.case_row(db, permit)]
+    subjects = await store.subject_ids(db, case_ids)
+    known = await patients(db, permit, crypto, {row["patient_id"] for row in subjects})
+    asked = await store.questions(db, case_ids)
+    texts = await open_bodies(crypto.data_keys, [SimpleNamespace(**row) for row in asked])
+    seated = await store.members(db, case_ids)
+    return [
+        CaseView(
+            id=row["id"],
+            kind=row["kind"],
+            status=row["status"],
+            opened_at=row["opened_at"],
+            patients=tuple(
+                known[subject["patient_id"]]
+                for subject in subjects
+                if subject["case_id"] == row["id"] and subject["patient_id"] in known
+            ),
+            questions={
+                question["patient_id"]: texts[question["id"]]
+                for question in asked
+                if question["case_id"] == row["id"]
+            },
+            members=tuple(_member(member) for member in seated if member["case_id"] == row["id"]),
+        )
+        for row in rows
+    ]
+
+
+def _member(row: RowMapping) -> MemberView:
+    return MemberView(
+        id=row["id"],
+        engagement_id=row["engagement_id"],
+        case_role=CaseRole(row["case_role"]),
+        direct_treatment=row["direct_treatment"],
+        status=row["status"],
+        reason_code=ReasonCode(row["reason_code"]) if row["reason_code"] else None,
+        invited_by=row["invited_by_engagement_id"],
+        invited_at=row["invited_at"],
+        decided_at=row["decided_at"],
+    )
+
+
+async def members(db: AsyncSession, permit: CasePermit) -> list[MemberView]:
+    """Return the members of the permitted case, in the order they came."""
+    return [_member(row) for row in await store.members(db, [permit.case_id])]

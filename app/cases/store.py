@@ -1,4 +1,4 @@
-"""SQL of patients, cases and members for role ``app``; row-level security narrows each statement to what one may see."""
+"""SQL of patients, cases and members for role ``app``; row-level security leaves what one may see."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime

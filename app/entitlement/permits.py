@@ -74,3 +74,13 @@ def _entity(found: dict[str, Any]) -> Entity:
         readable=found.get("readable", False),
         thread_id=ThreadId(UUID(thread)) if thread else None,
     )
+
+
+async def enter_as_time(db: AsyncSession, now: datetime | None) -> datetime:
+    """Enter a transaction in which nobody acts, and return its instant."""
+    return await store.enter_as_time(db, now)
+
+
+async def place_of(db: AsyncSession, kind: str, entity_id: UUID) -> tuple[UUID, UUID | None] | None:
+    """Return the case and patient of a thing, for the record of a denial; never shown to the actor."""
+    return await store.place_of(db, kind, entity_id)

@@ -55,7 +55,8 @@ async def replace_grants(db: AsyncSession, case_id: CaseId, removed: Collection[
 async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Sequence[RowMapping]:
     """Return the grants in force at a moment: all for who oversees the case, one's own for others."""
     statement = text(
-        "select * from case_access(:case, :at) order by member_id, patient_id, category, domain, ground, consent_id"
+        "select member_id, patient_id, category, domain, may_write, ground, consent_id, valid_until"
+        " from case_access(:case, :at) order by member_id, patient_id, category, domain, ground, consent_id"
     )
     return (await db.execute(statement, {"case": permit.case_id, "at": at})).mappings().all()
 

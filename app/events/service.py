@@ -45,7 +45,23 @@ async def append(
     )
 
 
-async def claim_key(
+async def earlier_resource(
+    db: AsyncSession, actor: Actor, operation: str, key_digest: bytes, body_digest: bytes, *, at: datetime
+) -> UUID | None:
+    """Return the resource that an idempotency key made before, or None; a concurrent twin waits for the first.
+
+    Raises:
+        KeyReused: the key was used with another body.
+    """
+    earlier = await store.earlier(db, actor.account_id, operation, key_digest, stale_before=at - KEY_KEPT)
+    if earlier is None:
+        return None
+    if earlier.body_digest != body_digest:
+        raise KeyReused
+    return earlier.resource_id
+
+
+async def remember_key(
     db: AsyncSession,
     actor: Actor,
     operation: str,
@@ -54,24 +70,6 @@ async def claim_key(
     resource_id: UUID,
     *,
     at: datetime,
-) -> UUID | None:
-    """Take an idempotency key for a resource about to be made; return the earlier resource if the key was used.
-
-    Raises:
-        KeyReused: it was used with another body.
-    """
-    earlier = await store.claim(
-        db,
-        actor.account_id,
-        operation,
-        key_digest,
-        body_digest,
-        resource_id,
-        at=at,
-        stale_before=at - KEY_KEPT,
-    )
-    if earlier is None:
-        return None
-    if earlier.body_digest != body_digest:
-        raise KeyReused
-    return earlier.resource_id
+) -> None:
+    """Remember, in the effect's own transaction, what a key made."""
+    await store.remember(db, actor.account_id, operation, key_digest, body_digest, resource_id, at=at)

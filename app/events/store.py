@@ -6,7 +6,6 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import insert, text
-from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.core.ids import AccountId, CaseId, EngagementId
@@ -64,6 +63,23 @@ class Earlier:
     body_digest: bytes
 
 
+async def earlier(
+    db: AsyncSession, account_id: AccountId, scope: str, key_digest: bytes, *, stale_before: datetime
+) -> Earlier | None:
+    """Return what a key stands for already; a concurrent twin waits here until the first commits or rolls back."""
+    lock = int.from_bytes(key_digest[:8], "big", signed=True) ^ hash_of(account_id)
+    await db.execute(text("select pg_advisory_xact_lock(:key)"), {"key": lock})
+    where = {"account": account_id, "scope": scope, "key": key_digest}
+    await db.execute(_FORGET, {**where, "stale": stale_before})
+    row = (await db.execute(_EARLIER, where)).first()
+    return None if row is None else Earlier(row.resource_id, row.body_digest)
+
+
+def hash_of(account_id: UUID) -> int:
+    """Return 62 bits of an account's id, to tell its locks from others'."""
+    return account_id.int >> 66
+
+
 async def remember(
     db: AsyncSession,
     account_id: AccountId,
@@ -85,41 +101,6 @@ async def remember(
             created_at=at,
         )
     )
-
-
-async def claim(
-    db: AsyncSession,
-    account_id: AccountId,
-    scope: str,
-    key_digest: bytes,
-    body_digest: bytes,
-    resource_id: UUID,
-    *,
-    at: datetime,
-    stale_before: datetime,
-) -> Earlier | None:
-    """Take a key for a resource about to be made, or return what it stands for already.
-
-    A concurrent twin waits here until the first commits or rolls back.
-    """
-    where = {"account": account_id, "scope": scope, "key": key_digest}
-    await db.execute(_FORGET, {**where, "stale": stale_before})
-    statement = (
-        pg_insert(Idempotency)
-        .values(
-            account_id=account_id,
-            scope=scope,
-            key_digest=key_digest,
-            body_digest=body_digest,
-            resource_id=resource_id,
-            created_at=at,
-        )
-        .on_conflict_do_nothing()
-    )
-    if (await db.execute(statement)).rowcount:  # type: ignore[attr-defined]  # an insert's result is a cursor result
-        return None
-    row = (await db.execute(_EARLIER, where)).one()
-    return Earlier(row.resource_id, row.body_digest)
 
 
 _FORGET = text(

@@ -1,0 +1,109 @@
+"""What every operation may need: the parts of the running service, and the context of one request."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.actor import Actor
+from app.access.policy import CasePermit, Permit, RolePermit, SelfPermit
+from app.access.vocabulary import Action
+from app.audit.records import Origin, Touch
+from app.core.clock import Clock
+from app.core.db import Database
+from app.core.ids import CaseId
+from app.core.settings import Settings
+from app.crypto.service import Crypto
+from app.events.appender import Appender
+from app.identity.actors import Actors
+from app.identity.directory import Directory
+from app.identity.tokens import TokenIssuer, TokenVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that ``main`` wires together; ``after_commit`` tells the sockets what moved and which sessions ended."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    crypto: Crypto
+    directory: Directory
+    issuer: TokenIssuer
+    verifier: TokenVerifier
+    actors: Actors
+    appender: Appender
+    after_commit: Callable[[Iterable[CaseId], Iterable[UUID]], Awaitable[None]]
+
+
+P = TypeVar("P", bound=Permit)
+
+
+@dataclass(slots=True)
+class Context(Generic[P]):
+    """One request inside its transaction: who, when, with which permit, and what it touched so far.
+
+    ``resource_id`` is the id for what a creating operation makes. ``touched`` becomes audit records in the same
+    commit; when it stays empty the record names the permitted case or the actor's own list.
+    """
+
+    services: Services
+    db: AsyncSession
+    actor: Actor
+    now: datetime
+    permit: P
+    action: Action
+    origin: Origin
+    resource_id: UUID
+    touched: list[Touch] = field(default_factory=list)
+    moved: set[CaseId] = field(default_factory=set)
+    ended_sessions: set[UUID] = field(default_factory=set)
+    status: int | None = None
+
+    @property
+    def crypto(self) -> Crypto:
+        """The crypto parts."""
+        return self.services.crypto
+
+    def touch(self, *touches: Touch) -> None:
+        """Say what this request read or changed, for the log."""
+        self.touched.extend(touches)
+
+
+@dataclass(slots=True)
+class AppendContext:
+    """A post on its way to the appender, without a transaction; ``replayed`` is set when an earlier post stands."""
+
+    services: Services
+    actor: Actor
+    origin: Origin
+    key: bytes | None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PublicContext:
+    """A request by nobody in particular: no actor, no transaction, no protected content."""
+
+    services: Services
+    origin: Origin
+
+
+CaseContext = Context[CasePermit]
+SelfContext = Context[SelfPermit]
+RoleContext = Context[RolePermit]
+
+
+def case_touch(permit: CasePermit, entity_type: str, entity_id: UUID | None, **labels: object) -> Touch:
+    """Return a touch of something in the permitted case, on the ground the permit rests on."""
+    holding = permit.holding
+    fixed: dict[str, object] = {
+        "case_id": permit.case_id,
+        "ground": holding.ground if holding else None,
+        "consent_id": holding.consent_id if holding else None,
+        "access_version": permit.standing.version,
+    }
+    return Touch(entity_type, entity_id, **{**fixed, **labels})  # type: ignore[arg-type]  # Touch's own fields

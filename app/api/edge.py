@@ -1,0 +1,368 @@
+"""The edge: in which order a request is checked, and what surrounds every operation.
+
+Host, route and method come before it (``limits``, the router). Then, for every operation alike: credential (401),
+size and media type (413, 415), permit (403, 404), query and body (400, all errors at once), the operation, its audit
+records, the commit, and only then the first byte of the answer. A refusal rolls back and is recorded apart.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from inspect import signature
+from typing import Any, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import asyncpg
+import structlog
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.access import policy
+from app.access.policy import CasePermit, Permit
+from app.api import bodies, limits
+from app.api.bodies import Body, faults_of
+from app.api.deps import AppendContext, Context, PublicContext, Services, case_touch
+from app.api.operations import Operation, Query, Scope
+from app.api.recording import record_refusal
+from app.audit import service as audit
+from app.audit.records import Origin, Outcome, Record, Touch, who
+from app.core.errors import DomainError, Fault, Invalid, NotFound, Unauthenticated, Unavailable
+from app.core.ids import ThreadId, new_id, parse_id
+from app.entitlement.permits import case_permit
+from app.events import service as events
+from app.identity import service as identity
+from app.identity.service import Entered
+from app.identity.tokens import Claims
+
+log = structlog.get_logger()
+KEY_HEADER = b"idempotency-key"
+KEY_LENGTH_MAX = 128
+BEARER = b"bearer "
+
+Endpoint = Callable[..., Awaitable[BaseModel | None]]
+
+
+@dataclass(slots=True)
+class Incoming:
+    """What is known of a request as it passes the checks, for the record of a refusal."""
+
+    request: Request
+    services: Services
+    operation: Operation
+    origin: Origin
+    claims: Claims | None = None
+    entered: Entered | None = None
+    entity: tuple[str, UUID] | None = None
+
+
+class OperationRoute(APIRoute):
+    """A route that was declared with :func:`app.api.operations.operation`; an undeclared one cannot be built."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler that runs this operation's checks in order."""
+        declared = getattr(self.endpoint, "operation", None)
+        if not isinstance(declared, Operation):
+            raise TypeError(f"{self.endpoint.__qualname__} declares no action, category and audit class")
+        inputs = _inputs_of(self.endpoint)
+        status = self.status_code or 200
+
+        async def handle(request: Request) -> Response:
+            services: Services = request.app.state.services
+            origin = Origin("http", request.client.host if request.client else None, _request_id(request))
+            incoming = Incoming(request, services, declared, origin)
+            try:
+                return await _handle(incoming, self.endpoint, inputs, status)
+            except DomainError as refusal:
+                await record_refusal(
+                    services,
+                    declared,
+                    refusal,
+                    origin=origin,
+                    claims=incoming.claims,
+                    entered=incoming.entered,
+                    entity=incoming.entity,
+                )
+                raise
+            except (SQLAlchemyError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                log.warning("database.unavailable", error=type(error).__name__, sqlstate=_sqlstate(error))
+                raise Unavailable from None
+
+        return handle
+
+
+def _request_id(request: Request) -> UUID:
+    return UUID(request.scope["state"]["request_id"])
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    return getattr(getattr(error, "orig", error), "sqlstate", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What an endpoint's signature asks for: names of path ids, a query model, a body model."""
+
+    path: dict[str, str]
+    query: type[Query] | None
+    body: type[Body] | None
+
+
+def _inputs_of(endpoint: Endpoint) -> Inputs:
+    """Return what the signature of an endpoint asks for."""
+    hints = get_type_hints(endpoint, include_extras=True)
+    path: dict[str, str] = {}
+    query: type[Query] | None = None
+    body: type[Body] | None = None
+    for name in signature(endpoint).parameters:
+        hint = hints[name]
+        bare = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+        alias = next((m.alias for m in getattr(hint, "__metadata__", ()) if getattr(m, "alias", None)), None)
+        if alias is not None:
+            path[name] = alias
+        elif isinstance(bare, type) and issubclass(bare, Query):
+            query = bare
+        elif isinstance(bare, type) and issubclass(bare, Body):
+            body = bare
+        elif get_origin(bare) is not Context and bare not in (AppendContext, PublicContext):
+            raise TypeError(f"{endpoint.__qualname__} takes {name}, which the edge cannot give")
+    return Inputs(path, query, body)
+
+
+async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status: int) -> Response:
+    """Check, run, record, commit, answer."""
+    operation, request = incoming.operation, incoming.request
+    raw = await _authenticated_body(incoming)
+    if operation.scope is Scope.PUBLIC:
+        arguments = _arguments(request, raw, inputs, {}, operation)
+        return Response(
+            _json(await endpoint(PublicContext(incoming.services, incoming.origin), **arguments)),
+            status,
+            media_type="application/json",
+        )
+    if operation.appends:
+        return await _handle_append(incoming, endpoint, inputs, raw, status)
+    async with incoming.services.database.session() as db:
+        async with db.begin():
+            ids = {name: parse_id(request.path_params[alias]) for name, alias in inputs.path.items()}
+            context = await _permit(incoming, db, ids)
+            arguments = _arguments(request, raw, inputs, ids, operation)
+            output, replayed = await _run(incoming, context, endpoint, arguments, raw)
+            await _record(incoming, context)
+            answer = _answer(incoming, context, output, status=context.status or status, replayed=replayed)
+        await incoming.services.after_commit(context.moved, context.ended_sessions)
+    return answer
+
+
+async def _authenticated_body(incoming: Incoming) -> bytes:
+    """Check the credential, then size and media type, and return the body unread so far by anybody.
+
+    Raises:
+        Unauthenticated, PayloadTooLarge, UnsupportedMediaType: in that order.
+    """
+    request = incoming.request
+    if incoming.operation.scope is not Scope.PUBLIC:
+        incoming.claims = _authenticate(request, incoming.services)
+    limits.check_declared_body(request.scope)
+    return await limits.read_body(request.receive) if request.method in {"POST", "PUT", "PATCH"} else b""
+
+
+async def _handle_append(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, raw: bytes, status: int) -> Response:
+    """Handle a post, which goes through the appender: it decides, writes and records in a statement of its own."""
+    services, claims = incoming.services, incoming.claims
+    assert claims is not None
+    incoming.entered = entered = await services.actors.of(claims.sid)
+    ids = {name: parse_id(incoming.request.path_params[alias]) for name, alias in inputs.path.items()}
+    thread_id = next(iter(ids.values()))
+    if thread_id is None:
+        raise NotFound
+    incoming.entity = ("thread", thread_id)
+    await services.appender.permit(entered.actor, ThreadId(thread_id), services.clock() or datetime.now(UTC))
+    arguments = _arguments(incoming.request, raw, inputs, ids, incoming.operation)
+    context = AppendContext(services, entered.actor, incoming.origin, _idempotency_key(incoming.request))
+    output = await endpoint(context, **arguments)
+    headers = {"Idempotent-Replayed": "true"} if context.replayed else {}
+    return Response(_json(output), status, headers, "application/json")
+
+
+def _authenticate(request: Request, services: Services) -> Claims:
+    """Return what the bearer token says.
+
+    Raises:
+        Unauthenticated: there is none, several, or one that does not verify.
+    """
+    headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    if len(headers) != 1 or headers[0][: len(BEARER)].lower() != BEARER:
+        raise Unauthenticated
+    now = services.clock() or datetime.now(UTC)
+    return services.verifier.verify(headers[0][len(BEARER) :].decode("latin-1"), now=int(now.timestamp()))
+
+
+async def _permit(incoming: Incoming, db: AsyncSession, ids: dict[str, UUID | None]) -> Context[Any]:
+    """Enter the transaction and ask the policy.
+
+    Raises:
+        Unauthenticated: the session has ended.
+        Forbidden, NotFound: the policy says no; an id that does not parse is not there.
+    """
+    operation, services = incoming.operation, incoming.services
+    assert incoming.claims is not None
+    entered = await identity.enter(db, incoming.claims.sid, services.clock())
+    incoming.entered = entered
+    if entered.actor.account_id != incoming.claims.sub:
+        raise Unauthenticated
+    permit: Permit
+    if operation.scope is Scope.ROLE:
+        permit = policy.authorize_role(entered.actor, operation.action, now=entered.now)
+    else:
+        permit = policy.authorize_self(entered.actor, operation.action, now=entered.now)
+    if any(value is None for value in ids.values()):
+        raise NotFound
+    if operation.entity is not None and (entity_id := ids[operation.entity.parameter]) is not None:
+        incoming.entity = (operation.entity.kind, entity_id)
+        permit = await case_permit(db, entered, operation.action, operation.entity.kind, entity_id)
+    return Context(services, db, entered.actor, entered.now, permit, operation.action, incoming.origin, new_id())
+
+
+def _arguments(
+    request: Request, raw: bytes, inputs: Inputs, ids: dict[str, UUID | None], operation: Operation
+) -> dict[str, Any]:
+    """Return the endpoint's arguments, parsed.
+
+    Raises:
+        Invalid: every fault of the query and of the body.
+    """
+    arguments: dict[str, Any] = dict(ids)
+    faults: list[Fault] = []
+    limits.check_query(request.scope)
+    try:
+        parsed = _query(request.query_params, inputs.query)
+        if parsed is not None:
+            arguments["query"] = parsed
+    except Invalid as invalid:
+        faults += invalid.faults
+    try:
+        if inputs.body is not None or raw:
+            arguments["body"] = bodies.read_body(raw or _EMPTY[operation.body_optional], inputs.body or Body)
+    except Invalid as invalid:
+        faults += invalid.faults
+    if faults:
+        raise Invalid(*faults)
+    if inputs.body is None:
+        arguments.pop("body", None)
+    return arguments
+
+
+_EMPTY = {True: b"{}", False: b""}
+
+
+def _query(given: QueryParams, model: type[Query] | None) -> Query | None:
+    if model is None:
+        if given:
+            raise Invalid(Fault("?", "unknown-parameter", "This operation takes no query parameters."))
+        return None
+    pairs = given.multi_items()
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise Invalid(Fault("?", "repeated-parameter", "A query parameter is given twice."))
+    try:
+        return model.model_validate(dict(pairs))
+    except ValidationError as error:
+        faults = faults_of(error, model)
+    raise Invalid(*(Fault("?" + fault.pointer.removeprefix("/"), fault.code, fault.detail) for fault in faults))
+
+
+async def _run(
+    incoming: Incoming, context: Context[Any], endpoint: Endpoint, arguments: dict[str, Any], raw: bytes
+) -> tuple[BaseModel | None, bool]:
+    """Run the operation, or render what an earlier run with the same idempotency key made."""
+    replay = incoming.operation.replay
+    key = _idempotency_key(incoming.request) if replay is not None else None
+    if key is None or replay is None:
+        return await endpoint(context, **arguments), False
+    digests = context.crypto.digests
+    key_digest = digests.digest("idempotency-key", key)
+    body_digest = digests.digest("idempotency-body", incoming.request.url.path.encode(), raw)
+    earlier = await events.earlier_resource(
+        context.db, context.actor, incoming.operation.action, key_digest, body_digest, at=context.now
+    )
+    if earlier is not None:
+        return await replay(context, earlier), True
+    output = await endpoint(context, **arguments)
+    await events.remember_key(
+        context.db,
+        context.actor,
+        incoming.operation.action,
+        key_digest,
+        body_digest,
+        context.resource_id,
+        at=context.now,
+    )
+    return output, False
+
+
+def _idempotency_key(request: Request) -> bytes | None:
+    """Return the request's idempotency key.
+
+    Raises:
+        Invalid: several keys, or not 1 to 128 visible ASCII characters.
+    """
+    values = [value for name, value in request.scope["headers"] if name == KEY_HEADER]
+    if not values:
+        return None
+    key: bytes = values[0]
+    if len(values) > 1 or not 1 <= len(key) <= KEY_LENGTH_MAX or not all(0x21 <= byte <= 0x7E for byte in key):
+        raise Invalid(
+            Fault("", "idempotency-key-invalid", "Idempotency-Key takes 1 to 128 visible ASCII characters.")
+        )
+    return key
+
+
+async def _record(incoming: Incoming, context: Context[Any]) -> None:
+    """Write the audit records of a success into its own transaction."""
+    operation = incoming.operation
+    touches = context.touched or [_default_touch(context)]
+    records = [
+        Record(
+            action=operation.action,
+            action_code=operation.audit,
+            outcome=Outcome.SUCCESS,
+            who=who(context.actor),
+            touch=touch,
+            origin=incoming.origin,
+        )
+        for touch in touches
+    ]
+    await audit.record(context.db, records, at=context.now, source=incoming.services.settings.audit_source)
+
+
+def _default_touch(context: Context[Any]) -> Touch:
+    permit = context.permit
+    if isinstance(permit, CasePermit):
+        subjects = permit.standing.subjects
+        return case_touch(permit, "case", permit.case_id, patient_id=subjects[0] if len(subjects) == 1 else None)
+    return Touch(context.action.partition(":")[0])
+
+
+def _json(output: BaseModel | None) -> bytes:
+    return b"" if output is None else output.model_dump_json(by_alias=True, exclude_unset=True).encode()
+
+
+def _answer(
+    incoming: Incoming, context: Context[Any], output: BaseModel | None, *, status: int, replayed: bool
+) -> Response:
+    """Return the answer; only set fields are shown, so what is hidden is absent and what is empty is null."""
+    if output is None:
+        return Response(status_code=204)
+    content = _json(output)
+    headers = {}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if incoming.request.method == "GET" and incoming.operation.entity is not None:
+        digest = context.crypto.digests.digest("etag", context.actor.account_id.bytes, content)
+        headers["ETag"] = f'"{digest.hex()[:32]}"'
+    return Response(content, status, headers, "application/json")

@@ -1,0 +1,112 @@
+"""What every operation declares: who it is for, its action, how it is logged. An undeclared route cannot be built."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from app.access.vocabulary import Action
+from app.audit.records import ActionCode
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 100
+
+
+class Scope(StrEnum):
+    """On what a permit rests: nothing, one's own lists, the role, or one case."""
+
+    PUBLIC = "public"
+    SELF = "self"
+    ROLE = "role"
+    CASE = "case"
+
+
+class Content(StrEnum):
+    """What protected content an operation shows: none, who people are, what the case's cells hold, or the log."""
+
+    NONE = "none"
+    DIRECTORY = "directory"
+    IDENTIFICATION = "identification"
+    CASE = "case"
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPath:
+    """The thing in the path that leads to a case: its kind, and the endpoint's parameter that holds its id."""
+
+    kind: str
+    parameter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The declaration of one operation."""
+
+    scope: Scope
+    action: Action
+    audit: ActionCode
+    content: Content
+    entity: EntityPath | None = None
+    replay: Callable[[Any, UUID], Awaitable[BaseModel]] | None = None
+    body_optional: bool = False
+    appends: bool = False
+
+
+def operation(
+    scope: Scope,
+    action: Action,
+    audit: ActionCode,
+    content: Content,
+    *,
+    entity: EntityPath | None = None,
+    replay: Callable[[Any, UUID], Awaitable[BaseModel]] | None = None,
+    body_optional: bool = False,
+    appends: bool = False,
+) -> Callable[[F], F]:
+    """Declare an endpoint. ``replay`` renders what a creating operation made, for an idempotent retry.
+
+    Raises:
+        TypeError: a case operation that names no entity, or an entity without a case.
+    """
+    if (scope is Scope.CASE) != (entity is not None):
+        raise TypeError(f"{action}: an operation on a case names the thing in its path, and no other does")
+
+    def declare(endpoint: F) -> F:
+        declared = Operation(scope, action, audit, content, entity, replay, body_optional, appends)
+        endpoint.operation = declared  # type: ignore[attr-defined]  # read back by OperationRoute
+        return endpoint
+
+    return declare
+
+
+CASE = EntityPath("case", "case_id")
+THREAD = EntityPath("thread", "thread_id")
+MESSAGE = EntityPath("message", "message_id")
+CONSENT = EntityPath("consent", "consent_id")
+
+CaseIdPath = Annotated[UUID, Path(alias="caseId", description="The case.")]
+ThreadIdPath = Annotated[UUID, Path(alias="threadId", description="The thread.")]
+MessageIdPath = Annotated[UUID, Path(alias="messageId", description="The message.")]
+ConsentIdPath = Annotated[UUID, Path(alias="consentId", description="The consent.")]
+MemberIdPath = Annotated[UUID, Path(alias="memberId", description="The member.")]
+TaskIdPath = Annotated[UUID, Path(alias="taskId", description="The public task.")]
+
+
+class Query(BaseModel):
+    """Base of query parameters: lowerCamelCase, unknown ones refused."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+
+class Out(BaseModel):
+    """Base of what an operation answers. A field that is not set is hidden: absent from the answer."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)

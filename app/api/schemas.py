@@ -1,0 +1,86 @@
+"""Shapes that several resources share: people, cells, pages of lists."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field, PlainSerializer
+
+from app.access.vocabulary import Role
+from app.api.deps import Context
+from app.api.operations import LIMIT_DEFAULT, LIMIT_MAX, Out, Query
+from app.core.clock import utc
+from app.crypto.errors import CursorInvalid
+from app.identity.directory import Person
+
+At = Annotated[datetime, PlainSerializer(utc, return_type=str, when_used="json")]
+"""An instant in UTC, RFC 3339 with milliseconds."""
+
+
+class PageQuery(Query):
+    """Which part of a list."""
+
+    cursor: str | None = Field(default=None, max_length=512, description="Where the previous page ended.")
+    limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many items at most.")
+
+
+class OrganisationRef(Out):
+    """An organisation by name."""
+
+    id: UUID
+    name: str
+
+
+class PersonRef(Out):
+    """A person in the engagement they act in."""
+
+    id: UUID
+    name: str
+    role: Role
+    organisation: OrganisationRef | None
+
+
+class AuthorRef(Out):
+    """Who wrote something."""
+
+    id: UUID
+    name: str
+    role: Role
+
+
+def person_ref(person: Person) -> PersonRef:
+    """Return a person as answers show them; the id is the account's."""
+    organisation = None
+    if person.organisation_id is not None and person.organisation is not None:
+        organisation = OrganisationRef(id=person.organisation_id, name=person.organisation)
+    return PersonRef(id=person.account_id, name=person.name, role=person.role, organisation=organisation)
+
+
+def author_ref(people: Mapping[UUID, Person], engagement_id: UUID) -> AuthorRef:
+    """Return an author as answers show them."""
+    person = people[engagement_id]
+    return AuthorRef(id=person.account_id, name=person.name, role=person.role)
+
+
+def before(context: Context[Any], cursor: str | None, label: str) -> tuple[datetime, UUID] | None:
+    """Return the position a cursor of a newest-first list holds.
+
+    Raises:
+        CursorInvalid: forged, or another account's or query's.
+    """
+    if cursor is None:
+        return None
+    position = context.crypto.page_cursors.open(cursor, account=context.actor.account_id, query=label.encode())
+    match position:
+        case (str(at), str(last)):
+            return datetime.fromisoformat(at), UUID(last)
+        case _:
+            raise CursorInvalid
+
+
+def next_cursor(context: Context[Any], at: datetime, last: UUID, label: str) -> str:
+    """Return the cursor after an item of a newest-first list."""
+    return context.crypto.page_cursors.seal(
+        (at.isoformat(), str(last)), account=context.actor.account_id, query=label.encode()
+    )

@@ -1,0 +1,152 @@
+"""What a worker knows of the cases it is busy with: the grants and threads of each, at a version.
+
+Known things may be old. Whoever acts on them says at which version, and the database refuses another one; a *no* is
+never given from memory.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.access.actor import Actor
+from app.access.policy import Cell, Holding, authorize_post
+from app.access.vocabulary import Category, Domain, Ground
+from app.core.db import Pool
+from app.core.errors import DomainError, NotFound
+from app.core.ids import CaseId, ConsentId, EngagementId, PatientId, ThreadId
+from app.events.appender import Decision
+
+CASES_MAX = 10_000
+THREADS_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One case as one statement saw it."""
+
+    version: int
+    seq: int
+    threads: Mapping[ThreadId, Cell]
+    holdings: Mapping[EngagementId, tuple[Holding, ...]]
+
+    def readers(
+        self, cell: Cell | None, category: Category, domain: Domain, seq: int, now: datetime
+    ) -> Iterator[EngagementId]:
+        """Yield who reads an event of this label at this position: by the cell, or by category for any subject."""
+        for engagement_id, holdings in self.holdings.items():
+            for holding in holdings:
+                held = holding.cell
+                if (
+                    held.category is category
+                    and held.domain is domain
+                    and (cell is None or held.patient_id == cell.patient_id)
+                    and holding.visible_from_seq <= seq
+                    and holding.active(now)
+                ):
+                    yield engagement_id
+                    break
+
+
+class Knowledge:
+    """Snapshots by case, and the decider built on them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._snapshots: OrderedDict[CaseId, Snapshot] = OrderedDict()
+        self._case_of: OrderedDict[ThreadId, CaseId] = OrderedDict()
+
+    def at_hand(self, actor: Actor, thread_id: ThreadId, now: datetime) -> Decision | None:
+        """Return a yes from memory, or None when only a fresh look can tell."""
+        case_id = self._case_of.get(thread_id)
+        snapshot = None if case_id is None else self._snapshots.get(case_id)
+        if case_id is None or snapshot is None:
+            return None
+        try:
+            return _decision(case_id, snapshot, actor, thread_id, now)
+        except DomainError:
+            return None
+
+    async def decide(self, actor: Actor, thread_id: ThreadId, now: datetime) -> Decision:
+        """Return a yes from a fresh snapshot.
+
+        Raises:
+            NotFound: the actor may not read there.
+            Forbidden: the actor may read there, but not write.
+        """
+        case_id = await self._find_case(thread_id)
+        return _decision(case_id, await self.fresh(case_id), actor, thread_id, now)
+
+    async def _find_case(self, thread_id: ThreadId) -> CaseId:
+        known = self._case_of.get(thread_id)
+        if known is not None:
+            return known
+        found: CaseId | None = await self._pool.fetchval("select case_id from thread where id = $1", thread_id)
+        if found is None:
+            raise NotFound
+        self._case_of[thread_id] = found
+        if len(self._case_of) > THREADS_MAX:
+            self._case_of.popitem(last=False)
+        return found
+
+    async def fresh(self, case_id: CaseId) -> Snapshot:
+        """Return a snapshot taken now.
+
+        Raises:
+            NotFound: there is no such case.
+        """
+        found = await self._pool.fetchval("select case_snapshot($1)", case_id)
+        if found is None:
+            raise NotFound
+        snapshot = _snapshot(orjson.loads(found))
+        self._snapshots[case_id] = snapshot
+        self._snapshots.move_to_end(case_id)
+        if len(self._snapshots) > CASES_MAX:
+            self._snapshots.popitem(last=False)
+        return snapshot
+
+    def known(self, case_id: CaseId, version: int) -> Snapshot | None:
+        """Return what is known of a case if it is of this version."""
+        snapshot = self._snapshots.get(case_id)
+        return snapshot if snapshot is not None and snapshot.version == version else None
+
+    def forget(self, case_id: CaseId) -> None:
+        """Drop what is known of a case."""
+        self._snapshots.pop(case_id, None)
+
+
+def _decision(case_id: CaseId, snapshot: Snapshot, actor: Actor, thread_id: ThreadId, now: datetime) -> Decision:
+    cell = snapshot.threads.get(thread_id)
+    if cell is None:
+        raise NotFound
+    holding = authorize_post(actor, cell, snapshot.holdings.get(actor.engagement_id, ()), now=now)
+    return Decision(case_id, snapshot.version, cell, holding)
+
+
+def _snapshot(found: Mapping[str, Any]) -> Snapshot:
+    holdings: dict[EngagementId, list[Holding]] = {}
+    for engagement, patient, category, domain, may_write, ground, consent, from_seq, start, end in found["grants"]:
+        holdings.setdefault(EngagementId(UUID(engagement)), []).append(
+            Holding(
+                cell=Cell(PatientId(UUID(patient)), Category(category), Domain(domain)),
+                may_write=may_write,
+                ground=Ground(ground),
+                consent_id=ConsentId(UUID(consent)) if consent else None,
+                visible_from_seq=from_seq,
+                valid_from=datetime.fromisoformat(start),
+                valid_until=datetime.fromisoformat(end) if end else None,
+            )
+        )
+    return Snapshot(
+        version=found["version"],
+        seq=found["seq"],
+        threads={
+            ThreadId(UUID(thread)): Cell(PatientId(UUID(patient)), Category(category), Domain(domain))
+            for thread, patient, category, domain in found["threads"]
+        },
+        holdings={engagement: tuple(held) for engagement, held in holdings.items()},
+    )

@@ -1,0 +1,19 @@
+"""What other packages ask of entitlement: permits, and who may see what."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.engine import RowMapping
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.policy import CasePermit
+from app.entitlement import store
+from app.entitlement.permits import case_permit, enter_as_time, place_of
+from app.identity.service import Entered
+
+__all__ = ["Entered", "case_access", "case_permit", "enter_as_time", "place_of"]
+
+
+async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Sequence[RowMapping]:
+    """Return the grants in force at a moment: all for who oversees the case, one's own for others."""
+    return await store.case_access(db, permit, at)
