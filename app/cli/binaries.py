@@ -32,15 +32,14 @@ def wheel_programs() -> Path:
     return programs
 
 
-def server_programs(account: Account, copies: Path) -> Path:
-    """Return a ``bin`` folder that ``account`` can run, copying the wheel's into ``copies`` where needed.
+def server_programs(account: Account, programs: Path, copies: Path) -> Path:
+    """Return a ``bin`` folder that ``account`` can run: ``programs``, or a copy of it within ``copies``.
 
     A virtual environment often lies under a home folder that only root can enter.
 
     Raises:
         EmbeddedDatabaseError: PostgreSQL does not run on this machine at all; the message says what it answered.
     """
-    programs = wheel_programs()
     if account.is_self:
         return programs
     if _fault(account, programs) is None:
@@ -84,7 +83,7 @@ def _copy(install: Path, target: Path) -> None:
     libraries = install.parent.with_name(f"{PACKAGE}.libs")
     if libraries.exists():
         shutil.copytree(libraries, fresh / libraries.name)
-    for path in (fresh, *fresh.rglob("*")):
+    for path in (fresh.parent, fresh, *fresh.rglob("*")):
         runs = path.is_dir() or path.parent.name == "bin" or ".so" in path.name
         path.chmod(0o755 if runs else 0o644)
     for other in target.parent.iterdir():

@@ -142,7 +142,7 @@ class EmbeddedPostgres:
         self.folder.lock()
         self._account = account
         try:
-            self._programs = server_programs(account, self.folder.path / "programs")
+            self._programs = server_programs(account, wheel_programs(), self.folder.path / "programs")
             end_leftovers(self.folder)
             passwords = self.folder.passwords()
             if not self.folder.cluster.exists():
