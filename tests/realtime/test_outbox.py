@@ -71,6 +71,19 @@ def test_frames_wait_for_a_slow_peer_in_order() -> None:
     assert peer.sent == [b"a", b"b", b"c", b"d", b"e"]
 
 
+def test_a_frame_never_overtakes_its_lane_before_the_flush() -> None:
+    peer = Peer()
+    peer.room = 0
+    peer.outbox.put(b"a", CASE)
+    peer.outbox.say(b"1")
+    peer.room = 10
+    peer.outbox.put(b"b", CASE)
+    peer.outbox.say(b"2")
+    assert peer.sent == []
+    peer.outbox.flush()
+    assert peer.sent == [b"1", b"2", b"a", b"b"]
+
+
 def test_nothing_of_a_case_is_said_without_a_lease_but_that_we_paused() -> None:
     peer = Peer()
     peer.lease = False
@@ -173,10 +186,10 @@ def test_too_many_frames_overflow_once() -> None:
     for _ in range(OUTBOX_FRAMES_MAX):
         peer.outbox.put(b"", CASE)
     assert (len(peer.outbox), peer.overflows) == (OUTBOX_FRAMES_MAX, 0)
-    for _ in range(3):
-        peer.outbox.put(b"", CASE)
-        peer.outbox.say(b"")
+    peer.outbox.put(b"", CASE)
     assert (len(peer.outbox), peer.overflows) == (0, 1)
+    peer.outbox.put(b"late", CASE)
+    peer.outbox.say(b"late")
     peer.resume()
     peer.outbox.put(b"late", CASE)
     peer.outbox.say(b"late")

@@ -135,6 +135,12 @@ BAD_FRAMES = {
 
 
 @pytest.mark.parametrize("frame", BAD_FRAMES.values(), ids=BAD_FRAMES)
+def test_a_bad_frame_is_not_read(frame: str) -> None:
+    with pytest.raises(BadFrame):
+        read(frame)
+
+
+@pytest.mark.parametrize("frame", BAD_FRAMES.values(), ids=BAD_FRAMES)
 def test_a_bad_frame_gets_one_typed_error_and_closes(frame: str) -> None:
     dialogue = started()
     assert dialogue.receive(PING, 0.0) == [Ping()]
@@ -266,12 +272,20 @@ def test_a_client_that_pauses_is_forgiven() -> None:
     assert not dialogue.closing
 
 
-def test_a_client_slightly_over_the_rate_is_told_and_then_closed() -> None:
+def test_a_client_slightly_over_the_rate_is_told_and_a_second_later_closed() -> None:
     dialogue = started()
-    outputs = [output for tick in range(6000) for output in dialogue.receive(PING, tick / 100)]
-    kinds = [output for output in outputs if output != Ping()]
-    assert [type(output) for output in kinds] == [Send, Send, Close]
-    assert told(kinds[0])["problem"]["code"] == "rate-limited"
+    told_at = closed_at = 0.0
+    for tick in range(6000):
+        now = tick / 60
+        for output in dialogue.receive(PING, now):
+            if isinstance(output, Send) and told(output)["op"] == "error":
+                assert told(output)["problem"]["code"] == "rate-limited"
+                assert told_at == 0.0
+                told_at = now
+            if isinstance(output, Close):
+                closed_at = now
+    assert 19 < told_at
+    assert told_at + protocol.OVERFLOW_SECONDS_MAX < closed_at < told_at + 1.2
 
 
 def test_fifty_frames_a_second_go_on_for_ever() -> None:
