@@ -59,6 +59,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     on_text: Callable[[str | bytes], None] | None = None
     on_writable: Callable[[], None] | None = None
     on_drain: Callable[[], None] | None = None
+    can_write = True  # whether the peer keeps up: what is written now does not pile up here
     close_timeout_seconds: ClassVar[float] = CLOSE_TIMEOUT_SECONDS
 
     _failed = False
@@ -77,11 +78,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.conn = _Connection(min(config.ws_max_size, FRAME_BYTES_MAX))
 
     # What the application calls
-
-    @property
-    def can_write(self) -> bool:
-        """Whether the peer keeps up: what is written now does not pile up here."""
-        return self.writable.is_set()
 
     def write_text(self, payload: bytes) -> None:
         """Write one text frame; ``payload`` is UTF-8. After the end nothing is written."""
@@ -138,9 +134,15 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         self.on_text = self.on_writable = self.on_drain = None
 
+    def pause_writing(self) -> None:
+        """Remember that the peer does not keep up."""
+        super().pause_writing()
+        self.can_write = False
+
     def resume_writing(self) -> None:
         """Tell the application that the peer keeps up again."""
         super().resume_writing()
+        self.can_write = True
         if self.on_writable is not None:
             self.on_writable()
 
