@@ -32,17 +32,16 @@ def wheel_programs() -> Path:
     return programs
 
 
-def server_programs(account: Account, programs: Path, copies: Path) -> Path:
-    """Return a ``bin`` folder that ``account`` can run: ``programs``, or a copy of it within ``copies``.
+def server_programs(account: Account, copies: Path, programs: Path | None = None) -> Path:
+    """Return a ``bin`` folder that ``account`` can run: the wheel's (``programs``), or a copy of it in ``copies``.
 
     A virtual environment often lies under a home folder that only root can enter.
 
     Raises:
         EmbeddedDatabaseError: PostgreSQL does not run on this machine at all; the message says what it answered.
     """
-    if account.is_self:
-        return programs
-    if _fault(account, programs) is None:
+    programs = programs or wheel_programs()
+    if account.is_self or _fault(account, programs) is None:
         return programs
     copy = copies / version(DISTRIBUTION)
     copied = copy / PACKAGE / INSTALL / "bin"

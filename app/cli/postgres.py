@@ -6,6 +6,7 @@ without passwords, and it loses track of its server after a kill -9.
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -142,7 +143,7 @@ class EmbeddedPostgres:
         self.folder.lock()
         self._account = account
         try:
-            self._programs = server_programs(account, wheel_programs(), self.folder.path / "programs")
+            self._programs = server_programs(account, self.folder.path / "programs")
             end_leftovers(self.folder)
             passwords = self.folder.passwords()
             if not self.folder.cluster.exists():
@@ -172,6 +173,17 @@ class EmbeddedPostgres:
         finally:
             self.folder.unlock()
 
+    def remove(self) -> None:
+        """Remove the stopped server's data folder with everything in it; for tests.
+
+        Raises:
+            EmbeddedDatabaseError: another process uses it.
+        """
+        if self.folder.cluster.exists():
+            self.folder.lock()
+            shutil.rmtree(self.folder.path)
+            self.folder.unlock()
+
     def ensure_running(self) -> bool:
         """Start the server again if it died, keeping its URLs; return whether that was needed.
 
@@ -189,7 +201,7 @@ class EmbeddedPostgres:
         """Make the cluster beside its place and move it there when whole: a broken-off attempt never counts."""
         fresh = self.folder.path / "postgres.new"
         if fresh.exists():
-            _remove_tree(fresh)
+            shutil.rmtree(fresh)
         self.folder.account_folder(fresh.name, account)
         with tempfile.NamedTemporaryFile("w", dir=self.folder.path, prefix=".initdb-", encoding="utf-8") as file:
             file.write(password)
@@ -282,12 +294,6 @@ def create_roles(urls: Urls) -> None:
     )
     if result.returncode != 0:
         raise EmbeddedDatabaseError(f"The database roles could not be created: {result.stderr.strip()}")
-
-
-def _remove_tree(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-    folder.rmdir()
 
 
 def _last_line(log: Path) -> str:

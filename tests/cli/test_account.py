@@ -64,9 +64,9 @@ def test_programs_the_server_may_not_reach_are_copied_once(place: Path) -> None:
     (closed / f"{package.name}.libs").symlink_to(package.with_name(f"{package.name}.libs"))
     (place / "copies").mkdir(mode=0o700)
     programs = closed / package.name / "pginstall18" / "bin"
-    copied = server_programs(account, programs, place / "copies")
+    copied = server_programs(account, place / "copies", programs)
     assert copied.is_relative_to(place / "copies")
     made = (copied / "postgres").stat().st_ino
-    assert server_programs(account, programs, place / "copies") == copied
+    assert server_programs(account, place / "copies", programs) == copied
     assert (copied / "postgres").stat().st_ino == made
     assert mode(closed) == 0o700
