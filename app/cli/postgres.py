@@ -138,6 +138,12 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedDatabaseError: it cannot be started here, with the reason; nothing is left running.
         """
+        try:
+            return self._start()
+        except (OSError, subprocess.SubprocessError) as error:
+            raise EmbeddedDatabaseError(f"The database in {self.folder.path} cannot be started: {error}.") from error
+
+    def _start(self) -> Urls:
         account = server_account(self.folder.cluster, self._notice)
         self.folder.create(account)
         self.folder.lock()

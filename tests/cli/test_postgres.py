@@ -214,3 +214,9 @@ def test_another_version_of_the_cluster_is_refused(place: Path) -> None:
     (folder / "passwords.json").write_text("{}")
     with pytest.raises(EmbeddedDatabaseError, match="made by PostgreSQL 17"):
         EmbeddedPostgres(folder, durable=False).start()
+
+
+def test_a_data_folder_that_is_a_file_is_a_sentence(place: Path) -> None:
+    (place / "data").write_text("")
+    with pytest.raises(EmbeddedDatabaseError, match=str(place / "data")):
+        EmbeddedPostgres(place / "data", durable=False).start()
