@@ -5,6 +5,7 @@ never reads for as long as it likes. Each of these is a way to fill the service 
 """
 
 import asyncio
+import logging
 from asyncio import TimerHandle
 from http import HTTPStatus
 from typing import ClassVar, Final
@@ -17,6 +18,9 @@ HEAD_BYTES_MAX: Final = 32 * 1024
 CONNECTIONS_MAX: Final = 20_000
 ANSWER_TIMEOUT_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 2.0
+
+_quiet = logging.getLogger("uvicorn.error.connections")
+_quiet.setLevel(logging.ERROR)
 
 
 def _answer(status: HTTPStatus, code: str, title: str, *headers: str) -> bytes:
@@ -68,7 +72,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock for the first head, or refuse one connection too many."""
         super().connection_made(transport)
-        self.access_log = False  # uvicorn would log paths and queries
+        self.access_log = False  # uvicorn would log paths and queries,
+        self.logger = _quiet  # and a line for whatever else a stranger sends
         # Any unsent byte pauses writing, so that the answer's deadline sees a peer that does not read.
         transport.set_write_buffer_limits(high=0)
         if len(self.connections) > self.connections_max:
@@ -100,6 +105,18 @@ class HttpProtocol(HttpToolsProtocol):
     def _busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
+    def on_message_begin(self) -> None:
+        """Take one request at a time: who sends the next before the answer gets that answer, and the connection ends.
+
+        uvicorn would queue them without bound and forget all but the last when the connection breaks; no browser and
+        no client library of today does it.
+        """
+        if self._busy:
+            self._done = True
+            self.cycle.keep_alive = False
+            raise ValueError
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Weigh the head; raising makes the parser, and so uvicorn, refuse it."""
         self._unfinished_bytes = 0
@@ -124,9 +141,6 @@ class HttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over, and keep nothing of it."""
-        if self._busy:  # a pipelined handshake: the answer before it would be written between frames
-            self._refuse(self.malformed)
-            return
         self._done = True
         self._answer_read()
         super().handle_websocket_upgrade()

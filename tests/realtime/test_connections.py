@@ -1,5 +1,6 @@
 """HTTP connections that begin badly, never end, or never read: each is gone in bounded time, and says nothing."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import repeat
@@ -143,10 +144,24 @@ def test_a_peer_that_does_not_read_its_answer_is_dropped(server: Server, kept: b
         assert len(read_all(connection)) < len(BIG_ANSWER)
 
 
-def test_a_handshake_behind_a_request_at_work_is_refused(server: Server) -> None:
-    answer = exchange(server, GET + b"\r\n" + handshake())
-    assert b"101" not in answer
+@pytest.mark.parametrize(
+    "second", [GET + b"\r\n", handshake(), b"canary\r\n\r\n"], ids=["request", "handshake", "noise"]
+)
+def test_a_request_sent_before_the_answer_ends_the_connection_after_that_answer(
+    server: Server, second: bytes
+) -> None:
+    answer = exchange(server, GET + b"\r\n" + second * 3)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"hello")
     assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_a_stranger_cannot_fill_the_log(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for data in MALFORMED.values():
+        exchange(server, data)
+    exchange(server, GET + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n")
+    assert caplog.text == ""
 
 
 def test_one_connection_too_many_is_told_so() -> None:
