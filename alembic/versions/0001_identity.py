@@ -14,8 +14,8 @@ create table organisation (
     municipality_code text,
     primary key (id),
     constraint organisation_check_1 check (
-        kind in ('gp_practice','municipality','welfare','nursing','hospital','mental_health','region
-        ','integration')
+        kind in ('gp_practice', 'municipality', 'welfare', 'nursing', 'hospital', 'mental_health',
+        'region', 'integration')
     ),
     constraint organisation_check_2 check (length(name) between 1 and 200)
 )
@@ -52,12 +52,12 @@ create table engagement (
         'representative', 'informal_carer', 'auditor', 'privacy_officer', 'org_admin',
         'region_admin', 'integration', 'experience_expert', 'volunteer', 'school', 'housing')
     ),
-    constraint engagement_check_2 check (domain in ('care','youth','social')),
-    constraint engagement_check_3 check (law in ('wmo2015','jeugdwet','participatiewet','wgs')),
+    constraint engagement_check_2 check (domain in ('care', 'youth', 'social')),
+    constraint engagement_check_3 check (law in ('wmo2015', 'jeugdwet', 'participatiewet', 'wgs')),
     constraint engagement_check_4 check (role <> 'poh' or responsible_engagement_id is not null),
     constraint engagement_check_5 check (valid_until > valid_from),
     constraint engagement_check_6 check (
-        role not in ('gp','poh','district_nurse','specialist') or domain in ('care','youth')
+        role not in ('gp', 'poh', 'district_nurse', 'specialist') or domain in ('care', 'youth')
     ),
     constraint engagement_check_7 check (role <> 'social_team' or domain = 'social')
 )

@@ -71,9 +71,9 @@ create table care_case (
     foreign key (organisation_id) references organisation (id),
     foreign key (opened_by_account_id) references account (id),
     foreign key (opened_by_engagement_id) references engagement (id),
-    constraint care_case_check_1 check (kind in ('individual','household')),
-    constraint care_case_check_2 check (status in ('requested','open','closed')),
-    constraint care_case_check_3 check (domain in ('care','youth','social'))
+    constraint care_case_check_1 check (kind in ('individual', 'household')),
+    constraint care_case_check_2 check (status in ('requested', 'open', 'closed')),
+    constraint care_case_check_3 check (domain in ('care', 'youth', 'social'))
 )
 """,
     """
@@ -122,25 +122,26 @@ create table member (
     foreign key (organisation_id) references organisation (id),
     foreign key (team_id) references team (id),
     foreign key (invited_by_engagement_id) references engagement (id),
-    constraint member_check_1 check (kind in ('person','function','team')),
+    constraint member_check_1 check (kind in ('person', 'function', 'team')),
     constraint member_check_2 check ((kind = 'person') = (engagement_id is not null)),
     constraint member_check_3 check (
         (kind = 'function') = (function_role is not null and organisation_id is not null)
     ),
     constraint member_check_4 check ((kind = 'team') = (team_id is not null)),
-    constraint member_check_5 check (status in ('invited','accepted','refused','ended')),
-    constraint member_check_6 check (history in ('all','from-now')),
+    constraint member_check_5 check (status in ('invited', 'accepted', 'refused', 'ended')),
+    constraint member_check_6 check (history in ('all', 'from-now')),
     constraint member_check_7 check (
         case_role in ('regiebehandelaar', 'casemanager', 'gezinsregisseur', 'coordinator_kernteam',
         'voorzitter', 'notulist', 'deelnemer', 'consultant', 'informant', 'waarnemer', 'patient',
         'wettelijk_vertegenwoordiger', 'mantelzorger', 'clientondersteuner')
     ),
     constraint member_check_8 check (
-        reason_code in ('elderly-mdo', 'treatment', 'care-coordination', 'social-support', 'mental-
-        health', 'youth-family', 'transfer', 'consultation', 'informal-care', 'citizen-request')
+        reason_code in ('elderly-mdo', 'treatment', 'care-coordination', 'social-support',
+        'mental-health', 'youth-family', 'transfer', 'consultation', 'informal-care',
+        'citizen-request')
     ),
     constraint member_check_9 check ((status = 'ended') = (ended_at is not null)),
-    constraint member_check_10 check (status not in ('accepted','refused') or decided_at is not null)
+    constraint member_check_10 check (status not in ('accepted', 'refused') or decided_at is not null)
 )
 """,
     """
@@ -162,7 +163,7 @@ create table public_task (
     primary key (case_id, id),
     foreign key (case_id, member_id) references member (case_id, id),
     foreign key (recorded_by_engagement_id) references engagement (id),
-    constraint public_task_check_1 check (law in ('wmo2015','jeugdwet','participatiewet','wgs')),
+    constraint public_task_check_1 check (law in ('wmo2015', 'jeugdwet', 'participatiewet', 'wgs')),
     constraint public_task_check_2 check (valid_until > valid_from)
 )
 """,

@@ -42,10 +42,10 @@ create table consent (
     foreign key (recorded_by_account_id) references account (id),
     foreign key (recorded_by_engagement_id) references engagement (id),
     foreign key (withdrawn_by_engagement_id) references engagement (id),
-    constraint consent_check_1 check (kind in ('lift_secrecy','gdpr_basis','agree_to_help')),
-    constraint consent_check_2 check (status in ('active','withdrawn','expired')),
+    constraint consent_check_1 check (kind in ('lift_secrecy', 'gdpr_basis', 'agree_to_help')),
+    constraint consent_check_2 check (status in ('active', 'withdrawn', 'expired')),
     constraint consent_check_3 check (
-        cardinality(from_domains) > 0 and from_domains <@ array['care','youth','social']
+        cardinality(from_domains) > 0 and from_domains <@ array['care', 'youth', 'social']
     ),
     constraint consent_check_4 check (
         cardinality(categories) > 0 and categories <@ array['medical_summary', 'medication',
@@ -55,10 +55,10 @@ create table consent (
         'practical_coordination', 'plan_goals_actions', 'mdo_report', 'positive_health', 'zrm',
         'safety_meldcode']
     ),
-    constraint consent_check_5 check (history in ('all','from-now')),
-    constraint consent_check_6 check (purpose in ('TREAT','CAREMGT','SOCSUPPORT')),
-    constraint consent_check_7 check (decided_by in ('patient','representative')),
-    constraint consent_check_8 check (method in ('digital_2fa','written','oral_recorded')),
+    constraint consent_check_5 check (history in ('all', 'from-now')),
+    constraint consent_check_6 check (purpose in ('TREAT', 'CAREMGT', 'SOCSUPPORT')),
+    constraint consent_check_7 check (decided_by in ('patient', 'representative')),
+    constraint consent_check_8 check (method in ('digital_2fa', 'written', 'oral_recorded')),
     constraint consent_check_9 check (decided_at <= recorded_at),
     constraint consent_check_10 check (valid_from >= recorded_at),
     constraint consent_check_11 check (valid_until > valid_from),
@@ -76,7 +76,7 @@ create table consent_recipient (
     role text,
     primary key (case_id, consent_id, ordinal),
     foreign key (case_id, consent_id) references consent (case_id, id),
-    constraint consent_recipient_check_1 check (type in ('member','organisation','team','role')),
+    constraint consent_recipient_check_1 check (type in ('member', 'organisation', 'team', 'role')),
     constraint consent_recipient_check_2 check ((type = 'role') = (role is not null)),
     constraint consent_recipient_check_3 check ((type = 'role') = (recipient_id is null))
 )

@@ -33,7 +33,7 @@ create table access_grant (
         'contact_network', 'practical_coordination', 'plan_goals_actions', 'mdo_report',
         'positive_health', 'zrm', 'safety_meldcode')
     ),
-    constraint access_grant_check_2 check (domain in ('care','youth','social')),
+    constraint access_grant_check_2 check (domain in ('care', 'youth', 'social')),
     constraint access_grant_check_3 check (ground in ('subject', 'direct_treatment', 'public_task', 'consent')),
     constraint access_grant_check_4 check ((ground = 'consent') = (consent_id is not null)),
     constraint access_grant_check_5 check (valid_until > valid_from)

@@ -30,7 +30,7 @@ create table thread (
         'contact_network', 'practical_coordination', 'plan_goals_actions', 'mdo_report',
         'positive_health', 'zrm', 'safety_meldcode')
     ),
-    constraint thread_check_2 check (domain in ('care','youth','social'))
+    constraint thread_check_2 check (domain in ('care', 'youth', 'social'))
 )
 """,
     """
@@ -59,9 +59,11 @@ create table case_event (
     constraint case_event_check_1 check (type ~ '^[a-z]+[.][a-z]+$'),
     constraint case_event_check_2 check ((addressees is not null) <> (category is not null)),
     constraint case_event_check_3 check ((category is null) = (domain is null)),
-    constraint case_event_check_4 check (kind in ('message','question','answer','phone-note','decision-needed')),
+    constraint case_event_check_4 check (
+        kind in ('message', 'question', 'answer', 'phone-note', 'decision-needed')
+    ),
     constraint case_event_check_5 check (
-        type not in ('message.posted','message.corrected','thread.opened','case.opened') or
+        type not in ('message.posted', 'message.corrected', 'thread.opened', 'case.opened') or
         body_sealed is not null
     )
 )

@@ -39,9 +39,9 @@ create table audit_event (
     first_seq bigint,
     last_seq bigint,
     primary key (id),
-    constraint audit_event_check_1 check (action_code in ('C','R','U','D','E')),
-    constraint audit_event_check_2 check (outcome in ('success','denied','failure')),
-    constraint audit_event_check_3 check (origin in ('http','socket','system'))
+    constraint audit_event_check_1 check (action_code in ('C', 'R', 'U', 'D', 'E')),
+    constraint audit_event_check_2 check (outcome in ('success', 'denied', 'failure')),
+    constraint audit_event_check_3 check (origin in ('http', 'socket', 'system'))
 )
 """,
     """

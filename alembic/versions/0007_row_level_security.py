@@ -120,10 +120,11 @@ create policy app_select on member for select to app using (
     engagement_id = current_engagement() or {OWN_CONTACTS.format(row="member")}
 )
 """,
-    f"""
+    # by a function: a policy on a table cannot look at that table
+    """
 create policy app_insert on member for insert to app with check (
     invited_by_engagement_id = current_engagement()
-    and (opened_by_me(case_id) or {OWN_SEAT.format(case="member.case_id")})
+    and (opened_by_me(case_id) or seated(case_id))
 )
 """,
     """
@@ -270,7 +271,9 @@ PRIVILEGES = (
 # and replaced there. A policy that is evaluated before that opens nothing.
 SIGNATURES = tuple(
     f"create function {signature} returns boolean language sql stable as $$ select false $$"
-    for signature in ("opened_by_me(p_case uuid)", "oversees(p_case uuid)", "reads_consent(p_case uuid, p_consent uuid)")
+    for signature in (
+        "seated(p_case uuid)", "opened_by_me(p_case uuid)", "oversees(p_case uuid)", "reads_consent(p_case uuid, p_consent uuid)",
+    )
 )
 
 

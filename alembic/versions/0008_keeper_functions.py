@@ -47,6 +47,11 @@ $$""",
 returns boolean language sql stable {DEFINER} as $$
     select exists (select 1 from care_case c where c.id = p_case and c.opened_by_engagement_id = current_engagement())
 $$""",
+    "seated(p_case uuid)": f"""
+returns boolean language sql stable {DEFINER} as $$
+    select exists (select 1 from member m where m.case_id = p_case and m.engagement_id = current_engagement()
+                      and m.status = 'accepted')
+$$""",
     # the case manager is whoever holds that case role, and the opener while nobody does
     "manages(p_case uuid)": f"""
 returns boolean language sql stable {DEFINER} as $$

@@ -12,7 +12,7 @@ down_revision = "0008"
 
 APPEND = """
 create function append_messages(
-    p_at timestamptz, p_source text,
+    p_now timestamptz, p_wait boolean, p_source text,
     p_case uuid[], p_version bigint[], p_thread uuid[], p_patient uuid[], p_category text[], p_domain text[],
     p_id uuid[], p_account uuid[], p_engagement uuid[], p_session uuid[], p_kind text[], p_body bytea[], p_data jsonb[],
     p_key bytea[], p_digest bytea[],
@@ -20,20 +20,29 @@ create function append_messages(
     p_consent uuid[], p_origin text[], p_access_point text[], p_trace uuid[], p_policy text,
     p_listen_case uuid[], p_listen_engagement uuid[]
 )
-returns table (ord bigint, outcome text, seq bigint, event_id uuid, audience uuid[])
+returns table (ord bigint, outcome text, seq bigint, event_id uuid, at timestamptz, audience uuid[])
 language plpgsql volatile set search_path = public, pg_temp as $$
 #variable_conflict use_column
 declare
     v_case uuid[];
     v_seq bigint[];
     v_version bigint[];
+    v_at timestamptz;
 begin
-    -- Heads first, in one order, without waiting: two batches over the same cases never wait for one another in a
-    -- ring, and an open transaction on one case does not hold up the others.
-    select array_agg(l.case_id), array_agg(l.seq), array_agg(l.access_version)
-      into v_case, v_seq, v_version
-      from (select h.case_id, h.seq, h.access_version from case_head h
-             where h.case_id = any (p_case) order by h.case_id for no key update skip locked) l;
+    -- Heads first and in one order. Batches do not wait: an open transaction on one case must not hold up the others,
+    -- and a case that was busy comes back in a batch of its own, which does wait.
+    if p_wait then
+        select array_agg(l.case_id), array_agg(l.seq), array_agg(l.access_version)
+          into v_case, v_seq, v_version
+          from (select h.case_id, h.seq, h.access_version from case_head h
+                 where h.case_id = any (p_case) order by h.case_id for no key update) l;
+    else
+        select array_agg(l.case_id), array_agg(l.seq), array_agg(l.access_version)
+          into v_case, v_seq, v_version
+          from (select h.case_id, h.seq, h.access_version from case_head h
+                 where h.case_id = any (p_case) order by h.case_id for no key update skip locked) l;
+    end if;
+    v_at := coalesce(p_now, clock_timestamp());
     return query
     with item as (
         select * from unnest(p_case, p_version, p_thread, p_patient, p_category, p_domain, p_id, p_account,
@@ -54,7 +63,7 @@ begin
                k.resource_id as earlier_id, k.body_digest as earlier_digest
           from item i
           left join head h on h.case_id = i.case_id
-          left join login_session s on s.id = i.session_id and s.ended_at is null and s.expires_at > p_at
+          left join login_session s on s.id = i.session_id and s.ended_at is null and s.expires_at > v_at
           left join idempotency k on k.account_id = i.account_id and k.scope = 'thread:' || i.thread_id
                                  and k.key_digest = i.key
     ), fresh as (
@@ -65,11 +74,11 @@ begin
         select f.*, f.head_seq + row_number() over (partition by f.case_id order by f.ord) as new_seq from fresh f
     ), remembered as (
         insert into idempotency (account_id, scope, key_digest, body_digest, resource_id, created_at)
-        select n.account_id, 'thread:' || n.thread_id, n.key, n.digest, n.id, p_at from numbered n where n.key is not null
+        select n.account_id, 'thread:' || n.thread_id, n.key, n.digest, n.id, v_at from numbered n where n.key is not null
     ), written as (
         insert into case_event (case_id, seq, id, type, at, actor_account_id, actor_engagement_id, thread_id, patient_id,
                                 category, domain, kind, data, body_sealed)
-        select n.case_id, n.new_seq, n.id, 'message.posted', p_at, n.account_id, n.engagement_id, n.thread_id,
+        select n.case_id, n.new_seq, n.id, 'message.posted', v_at, n.account_id, n.engagement_id, n.thread_id,
                n.patient_id, n.category, n.domain, n.kind, n.data, n.body
           from numbered n
     ), moved as (
@@ -87,7 +96,7 @@ begin
                    select 1 from access_grant g
                    where g.case_id = c.case_id and g.engagement_id = l.engagement_id and g.patient_id = c.patient_id
                      and g.category = c.category and g.domain = c.domain and g.visible_from_seq <= c.first_seq
-                     and g.valid_from <= p_at and (g.valid_until is null or g.valid_until > p_at))
+                     and g.valid_from <= v_at and (g.valid_until is null or g.valid_until > v_at))
             ) as audience
           from cell c
     ), logged as (
@@ -95,13 +104,13 @@ begin
                                  actor_role, organisation_id, on_behalf_of, purpose, case_id, patient_id, entity_type,
                                  entity_id, category, domain, ground, consent_id, access_version, policy_version, origin,
                                  access_point, source, trace_id, login_session_id, audience, first_seq, last_seq)
-        select n.audit_id, p_at, 'message:post', 'C', 'success', n.account_id, n.engagement_id, n.role,
+        select n.audit_id, v_at, 'message:post', 'C', 'success', n.account_id, n.engagement_id, n.role,
                n.organisation_id, n.on_behalf_of, n.purpose, n.case_id, n.patient_id, 'message', n.id, n.category,
                n.domain, n.ground, n.consent_id, n.version, p_policy, n.origin, n.access_point, p_source, n.trace_id,
                n.session_id, null, n.new_seq, n.new_seq
           from numbered n
         union all
-        select gen_random_uuid(), p_at, 'event:deliver', 'R', 'success', null, null, null, null, null, null, d.case_id,
+        select gen_random_uuid(), v_at, 'event:deliver', 'R', 'success', null, null, null, null, null, null, d.case_id,
                d.patient_id, 'stream', null, d.category, d.domain, null, null, d.version, p_policy, 'socket', null,
                p_source, null, null, d.audience, d.first_seq, d.last_seq
           from heard d where d.audience is not null
@@ -112,6 +121,7 @@ begin
                 when coalesce(j.earlier_digest, t.digest) = j.digest then 'replay' else 'key-reused' end,
            coalesce(n.new_seq, t.new_seq, (select e.seq from case_event e where e.id = j.earlier_id)),
            coalesce(n.id, t.id, j.earlier_id),
+           v_at,
            d.audience
       from judged j
       left join numbered n on n.ord = j.ord
@@ -129,7 +139,7 @@ create function read_stream(p_source text, p_case uuid, p_after bigint, p_limit 
                             p_listeners uuid[])
 returns table (seq bigint, id uuid, type text, at timestamptz, actor_account_id uuid, actor_engagement_id uuid,
                thread_id uuid, patient_id uuid, category text, domain text, kind text, refers_to uuid, data jsonb,
-               body_sealed bytea, retracted boolean, audience uuid[], version bigint)
+               body_sealed bytea, addressees uuid[], retracted boolean, audience uuid[], version bigint)
 language sql volatile set search_path = public, pg_temp as $$
     with event as (
         select e.*, h.access_version, (
@@ -156,8 +166,46 @@ language sql volatile set search_path = public, pg_temp as $$
     )
     select e.seq, e.id, e.type, e.at, e.actor_account_id, e.actor_engagement_id, e.thread_id, e.patient_id, e.category,
            e.domain, e.kind, e.refers_to, e.data, case when e.heard_by is null then null else e.body_sealed end,
-           e.retracted_seq is not null, e.heard_by, e.access_version
+           e.addressees, e.retracted_seq is not null, e.heard_by, e.access_version
       from event e order by e.seq
+$$
+"""
+
+# What opens to one engagement when it gains cells: the threads it may now read, with the titles it may see.
+OPENINGS = """
+create function read_openings(p_source text, p_case uuid, p_engagement uuid, p_now timestamptz, p_policy text)
+returns table (seq bigint, id uuid, at timestamptz, actor_account_id uuid, actor_engagement_id uuid, thread_id uuid,
+               patient_id uuid, category text, domain text, body_sealed bytea, version bigint)
+language sql volatile set search_path = public, pg_temp as $$
+    with opening as (
+        select t.opened_seq, e.id, e.at, e.actor_account_id, e.actor_engagement_id, t.id as thread_id, t.patient_id,
+               t.category, t.domain, h.access_version,
+               case when exists (
+                   select 1 from access_grant g
+                   where g.case_id = t.case_id and g.engagement_id = p_engagement and g.patient_id = t.patient_id
+                     and g.category = t.category and g.domain = t.domain and g.visible_from_seq <= t.opened_seq
+                     and g.valid_from <= p_now and (g.valid_until is null or g.valid_until > p_now))
+               then e.body_sealed end as body_sealed
+          from thread t
+          join case_head h on h.case_id = t.case_id
+          join case_event e on e.case_id = t.case_id and e.seq = t.opened_seq
+         where t.case_id = p_case and exists (
+               select 1 from access_grant g
+               where g.case_id = t.case_id and g.engagement_id = p_engagement and g.patient_id = t.patient_id
+                 and g.category = t.category and g.domain = t.domain
+                 and g.valid_from <= p_now and (g.valid_until is null or g.valid_until > p_now))
+    ), logged as (
+        insert into audit_event (id, recorded_at, action, action_code, outcome, case_id, patient_id, entity_type,
+                                 entity_id, category, domain, access_version, policy_version, origin, source, audience,
+                                 first_seq, last_seq)
+        select gen_random_uuid(), p_now, 'event:deliver', 'R', 'success', p_case, o.patient_id, 'thread', o.thread_id,
+               o.category, o.domain, o.access_version, p_policy, 'socket', p_source, array[p_engagement], o.opened_seq,
+               o.opened_seq
+          from opening o
+    )
+    select o.opened_seq, o.id, o.at, o.actor_account_id, o.actor_engagement_id, o.thread_id, o.patient_id, o.category,
+           o.domain, o.body_sealed, o.access_version
+      from opening o order by o.opened_seq
 $$
 """
 
@@ -191,12 +239,12 @@ $$
 
 
 def upgrade() -> None:
-    for statement in (APPEND, READ, LEASE, SNAPSHOT):
+    for statement in (APPEND, READ, OPENINGS, LEASE, SNAPSHOT):
         op.execute(statement)
     op.execute("revoke execute on function append_messages from public")
-    op.execute("revoke execute on function read_stream, lease, case_snapshot from public")
+    op.execute("revoke execute on function read_stream, read_openings, lease, case_snapshot from public")
     op.execute("grant execute on function append_messages to appender")
-    op.execute("grant execute on function read_stream, lease to stream")
+    op.execute("grant execute on function read_stream, read_openings, lease to stream")
     op.execute("grant execute on function case_snapshot to appender, stream")
 
 

@@ -1,7 +1,6 @@
 """The audit log for those who watch over it: who did or saw what, for whom, on which ground. Never content."""
 
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -30,11 +29,11 @@ class AuditQuery(PageQuery):
     actor_id: UUID | None = None
     organisation_id: UUID | None = None
     entity_id: UUID | None = None
-    from_: Annotated[Instant | None, Field(alias="from")] = None
+    from_: Instant | None = Field(default=None, alias="from")
     to: Instant | None = None
-    action: Annotated[str | None, CODE] = None
-    outcome: Annotated[str | None, Field(pattern=r"^(success|denied|failure)$")] = None
-    ground: Annotated[str | None, CODE] = None
+    action: str | None = CODE
+    outcome: str | None = Field(default=None, pattern=r"^(success|denied|failure)$")
+    ground: str | None = CODE
 
 
 class ActorOut(Out):

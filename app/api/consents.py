@@ -59,7 +59,7 @@ class ConsentIn(Body):
 
     patient_id: UUID
     kind: ConsentKind
-    from_: Annotated[list[FromIn], Field(alias="from", min_length=1, max_length=3)] | None = None
+    from_: Annotated[list[FromIn], Field(min_length=1, max_length=3)] | None = Field(default=None, alias="from")
     both_ways: bool = True
     history: Literal["all", "from-now"] = "all"
     recipients: Annotated[

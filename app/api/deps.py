@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.actor import Actor
 from app.access.policy import CasePermit, Permit, RolePermit, SelfPermit
@@ -17,6 +17,7 @@ from app.core.db import Database
 from app.core.ids import CaseId
 from app.core.settings import Settings
 from app.crypto.service import Crypto
+from app.entitlement.refusals import Refusals
 from app.events.appender import Appender
 from app.identity.actors import Actors
 from app.identity.directory import Directory
@@ -25,9 +26,10 @@ from app.identity.tokens import TokenIssuer, TokenVerifier
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts that ``main`` wires together; ``after_commit`` tells the sockets what moved and which sessions ended."""
+    """The parts that ``main`` wires together; ``after_commit`` tells sockets what moved and what ended."""
 
     settings: Settings
+    revision: str
     database: Database
     clock: Clock
     crypto: Crypto
@@ -35,6 +37,7 @@ class Services:
     issuer: TokenIssuer
     verifier: TokenVerifier
     actors: Actors
+    refusals: Refusals
     appender: Appender
     after_commit: Callable[[Iterable[CaseId], Iterable[UUID]], Awaitable[None]]
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from inspect import signature
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,16 +29,16 @@ from app.api import bodies, limits
 from app.api.bodies import Body, faults_of
 from app.api.deps import AppendContext, Context, PublicContext, Services, case_touch
 from app.api.operations import Operation, Query, Scope
-from app.api.recording import record_refusal
 from app.audit import service as audit
-from app.audit.records import Origin, Outcome, Record, Touch, who
+from app.audit.records import Origin, Outcome, Record, Touch, Who, who
 from app.core.errors import DomainError, Fault, Invalid, NotFound, Unauthenticated, Unavailable
 from app.core.ids import ThreadId, new_id, parse_id
 from app.entitlement.permits import case_permit
+from app.entitlement.refusals import record_refusal
 from app.events import service as events
 from app.identity import service as identity
 from app.identity.service import Entered
-from app.identity.tokens import Claims
+from app.identity.tokens import Claims, TokenInvalid
 
 log = structlog.get_logger()
 KEY_HEADER = b"idempotency-key"
@@ -80,12 +80,12 @@ class OperationRoute(APIRoute):
                 return await _handle(incoming, self.endpoint, inputs, status)
             except DomainError as refusal:
                 await record_refusal(
-                    services,
-                    declared,
+                    services.refusals,
+                    declared.action,
+                    declared.audit,
                     refusal,
                     origin=origin,
-                    claims=incoming.claims,
-                    entered=incoming.entered,
+                    actor=_as_far_as_known(incoming, refusal),
                     entity=incoming.entity,
                 )
                 raise
@@ -94,6 +94,16 @@ class OperationRoute(APIRoute):
                 raise Unavailable from None
 
         return handle
+
+
+def _as_far_as_known(incoming: Incoming, refusal: DomainError) -> Who | None:
+    """Return who was refused: from the session, else from the token, else nobody named; None without a token."""
+    if incoming.entered is not None:
+        return who(incoming.entered.actor)
+    if incoming.claims is not None:
+        claims = incoming.claims
+        return Who(account_id=claims.sub, engagement_id=claims.eng, login_session_id=claims.sid)
+    return Who() if isinstance(refusal, TokenInvalid) else None
 
 
 def _request_id(request: Request) -> UUID:
@@ -129,7 +139,7 @@ def _inputs_of(endpoint: Endpoint) -> Inputs:
             query = bare
         elif isinstance(bare, type) and issubclass(bare, Body):
             body = bare
-        elif get_origin(bare) is not Context and bare not in (AppendContext, PublicContext):
+        else:
             raise TypeError(f"{endpoint.__qualname__} takes {name}, which the edge cannot give")
     return Inputs(path, query, body)
 

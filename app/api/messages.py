@@ -144,7 +144,7 @@ async def post_message(ctx: AppendContext, thread_id: ThreadIdPath, body: Messag
         key=key,
         digest=digest,
     )
-    appended = await ctx.services.appender.submit(post)
+    appended = await ctx.services.appender.append(post)
     if appended.replayed:
         ctx.replayed = True
         return await _earlier(ctx, MessageId(appended.event_id))

@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import Path
+from fastapi import Query as QueryParams
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -82,9 +84,19 @@ def operation(
     def declare(endpoint: F) -> F:
         declared = Operation(scope, action, audit, content, entity, replay, body_optional, appends)
         endpoint.operation = declared  # type: ignore[attr-defined]  # read back by OperationRoute
+        # The first parameter is the edge's to give; the framework, which documents the others, must not see it.
+        _context, *others = signature(endpoint).parameters.values()
+        endpoint.__signature__ = Signature([_documented(parameter) for parameter in others])  # type: ignore[attr-defined]  # honoured by inspect
         return endpoint
 
     return declare
+
+
+def _documented(parameter: Parameter) -> Parameter:
+    """Return a parameter as the framework documents it: a model of query parameters says that it is one."""
+    if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, Query):
+        return parameter.replace(annotation=Annotated[parameter.annotation, QueryParams()])
+    return parameter
 
 
 CASE = EntityPath("case", "case_id")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import insert, or_, select
 from sqlalchemy.engine import RowMapping
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import RolePermit
 from app.audit.model import AuditEvent

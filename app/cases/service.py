@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit, RolePermit, SelfPermit
 from app.access.vocabulary import CaseRole, Category, Domain, Law, ReasonCode

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from app.cli.console import sentences
+from app.cli.console import say, sentences
 from app.cli.demo import ROLES, embedded, read_settings, run_demo
 from app.cli.folder import default_data_dir
 from app.cli.migrate import upgrade
+from app.cli.openapi import write_document
 from app.cli.serve import listening, run_server, stoppable
 from app.core.logins import refuse_unsafe_login
 from app.core.settings import PREFIX, SettingsError
@@ -40,6 +41,9 @@ def serve() -> None:
         if settings.database_url is None:
             raise SettingsError("OVERLEGTAFEL_DATABASE_URL is not set. To try the service, use the command demo.")
         os.environ.pop(f"{PREFIX}MIGRATION_URL", None)
+        from app.main import key_folder  # noqa: PLC0415  # the application loads slowly; refusals come first
+
+        key_folder(settings)
         with listening(settings.host, settings.port) as listener:
             for role in ROLES:
                 asyncio.run(refuse_unsafe_login(settings.role_url(role)))
@@ -58,6 +62,13 @@ def migrate() -> None:
         else:
             with embedded(settings.data_dir or default_data_dir()) as urls:
                 upgrade(urls.owner)
+
+
+@cli.command()
+def openapi() -> None:
+    """Write openapi/openapi.json again from the code."""
+    with sentences():
+        say(f"{write_document()} is up to date.")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from app.cli.account import EmbeddedDatabaseError
 from app.core.settings import SettingsError
+from app.crypto.errors import KeyringError
 
 EXIT_CONFIGURATION = 2
 EXIT_FAILURE = 1
@@ -27,6 +28,6 @@ def sentences() -> Iterator[None]:
     """Turn what an operator can mend into a sentence and an exit code; anything else stays a traceback."""
     try:
         yield
-    except (SettingsError, EmbeddedDatabaseError, CommandError) as error:
+    except (SettingsError, EmbeddedDatabaseError, KeyringError, CommandError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), markup=False, style="red")
         raise typer.Exit(EXIT_CONFIGURATION if isinstance(error, SettingsError) else EXIT_FAILURE) from error

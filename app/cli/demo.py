@@ -7,14 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from app.cli.account import EmbeddedDatabaseError
-from app.cli.console import CommandError, say
+from app.cli.console import say
 from app.cli.folder import default_data_dir
 from app.cli.migrate import upgrade
 from app.cli.postgres import EmbeddedPostgres, Urls
@@ -55,7 +54,9 @@ def run_demo() -> None:
         raise SettingsError("This command is for the demo; in production use the commands migrate and serve.")
     data_dir = settings.data_dir or default_data_dir()
     with listening(settings.host, settings.port) as listener, _databases(settings, data_dir) as owner_url:
-        export(port=str(listener.getsockname()[1]), data_dir=str(data_dir), key_dir=str(_key_dir(settings, data_dir)))
+        # Keys beside the database are good enough for a demo alone.
+        key_dir = settings.key_dir or data_dir / "keys"
+        export(port=str(listener.getsockname()[1]), data_dir=str(data_dir), key_dir=str(key_dir))
         settings = load_settings()
         say("Bringing the tables up to date.")
         upgrade(owner_url)
@@ -65,8 +66,7 @@ def run_demo() -> None:
         for role in ROLES:
             asyncio.run(refuse_unsafe_login(settings.role_url(role)))
         say("Loading the demo region.")
-        main = import_module("app.main")
-        asyncio.run(main.load_demo(settings))
+        asyncio.run(_load_region(settings, owner_url))
         threading.Thread(target=_welcome, args=(settings, began), name="welcome", daemon=True).start()
         run_server(settings, listener)
 
@@ -126,14 +126,11 @@ def _watch(cluster: EmbeddedPostgres, ended: threading.Event) -> None:
             say(str(error))
 
 
-def _key_dir(settings: Settings, data_dir: Path) -> Path:
-    """Return the key folder, made where absent; beside the database is good enough for a demo alone."""
-    folder = settings.key_dir or data_dir / "keys"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"The key folder {folder} cannot be made: {error.strerror}.") from error
-    return folder
+async def _load_region(settings: Settings, owner_url: str) -> None:
+    # Imported here: the application takes a second to load, which no refusal above should wait for.
+    from app.main import load_demo  # noqa: PLC0415
+
+    await load_demo(settings, owner_url)
 
 
 def _welcome(settings: Settings, began: float) -> None:
@@ -149,12 +146,11 @@ def _welcome(settings: Settings, began: float) -> None:
         ("Live socket", settings.socket_url),
     ):
         console.print(f"  {label:<18}{address}", markup=False)
-    personas = getattr(import_module("app.main"), "demo_personas", None)
-    if personas is None:
-        return
+    from app.main import demo_personas  # noqa: PLC0415  # see _load_region
+
     table = Table("persona", "name", "role", "organisation", title="Demo personas", title_justify="left")
-    for one in personas():
-        table.add_row(one.persona, one.name, str(one.role), one.organisation)
+    for one in demo_personas():
+        table.add_row(one.key, one.name, one.role, one.organisation.name if one.organisation else "")
     wide = console if console.is_terminal else Console(width=PIPE_WIDTH)
     wide.print()
     wide.print(table)
@@ -171,8 +167,8 @@ def _answers(settings: Settings) -> bool:
         connection = http.client.HTTPConnection(host, settings.port, timeout=READY_TIMEOUT_SECONDS)
         with suppress(OSError, http.client.HTTPException):
             connection.request("GET", HEALTH)
-            if connection.getresponse().status == http.client.OK:
-                return True
+            connection.getresponse()
+            return True
         connection.close()
         time.sleep(0.2)
     return False

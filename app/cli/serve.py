@@ -19,8 +19,8 @@ from app.cli.console import CommandError
 from app.core.settings import Settings
 
 APPLICATION = "app.cli.worker:application"
-HTTP_PROTOCOL = "httptools"
-SOCKET_PROTOCOL = "websockets-sansio"
+HTTP_PROTOCOL = "app.realtime.connections:HttpProtocol"
+SOCKET_PROTOCOL = "app.realtime.server:SocketProtocol"
 FRAME_BYTES_MAX = 65536
 DRAIN_SECONDS = 10
 BACKLOG = 2048

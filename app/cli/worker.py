@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
-from importlib import import_module
 
 from starlette.types import ASGIApp
 
@@ -12,8 +10,9 @@ from starlette.types import ASGIApp
 def application() -> ASGIApp:
     """Build the application in this process from its environment."""
     end_with_parent()
-    factory: Callable[[], ASGIApp] = import_module("app.main").app_factory
-    return factory()
+    from app.main import app_factory  # noqa: PLC0415  # loading it is this function's work
+
+    return app_factory()
 
 
 def end_with_parent() -> None:

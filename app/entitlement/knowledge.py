@@ -5,7 +5,7 @@ never given from memory.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,23 +33,23 @@ class Snapshot:
     seq: int
     threads: Mapping[ThreadId, Cell]
     holdings: Mapping[EngagementId, tuple[Holding, ...]]
+    by_label: Mapping[tuple[EngagementId, Category, Domain], tuple[Holding, ...]]
 
-    def readers(
-        self, cell: Cell | None, category: Category, domain: Domain, seq: int, now: datetime
-    ) -> Iterator[EngagementId]:
-        """Yield who reads an event of this label at this position: by the cell, or by category for any subject."""
-        for engagement_id, holdings in self.holdings.items():
-            for holding in holdings:
-                held = holding.cell
-                if (
-                    held.category is category
-                    and held.domain is domain
-                    and (cell is None or held.patient_id == cell.patient_id)
-                    and holding.visible_from_seq <= seq
-                    and holding.active(now)
-                ):
-                    yield engagement_id
-                    break
+    def reads(
+        self, engagement_id: EngagementId, label: tuple[PatientId | None, Category, Domain], seq: int, now: datetime
+    ) -> bool:
+        """Whether an engagement reads an event of this label (of any subject if none is named) at this position."""
+        patient_id, category, domain = label
+        return any(
+            holding.visible_from_seq <= seq
+            and holding.active(now)
+            and (patient_id is None or holding.cell.patient_id == patient_id)
+            for holding in self.by_label.get((engagement_id, category, domain), ())
+        )
+
+    def cells(self, engagement_id: EngagementId, now: datetime) -> frozenset[Cell]:
+        """Return the cells an engagement reads at ``now``."""
+        return frozenset(holding.cell for holding in self.holdings.get(engagement_id, ()) if holding.active(now))
 
 
 class Knowledge:
@@ -141,6 +141,10 @@ def _snapshot(found: Mapping[str, Any]) -> Snapshot:
                 valid_until=datetime.fromisoformat(end) if end else None,
             )
         )
+    by_label: dict[tuple[EngagementId, Category, Domain], list[Holding]] = {}
+    for engagement_id, held in holdings.items():
+        for holding in held:
+            by_label.setdefault((engagement_id, holding.cell.category, holding.cell.domain), []).append(holding)
     return Snapshot(
         version=found["version"],
         seq=found["seq"],
@@ -148,5 +152,6 @@ def _snapshot(found: Mapping[str, Any]) -> Snapshot:
             ThreadId(UUID(thread)): Cell(PatientId(UUID(patient)), Category(category), Domain(domain))
             for thread, patient, category, domain in found["threads"]
         },
-        holdings={engagement: tuple(held) for engagement, held in holdings.items()},
+        holdings={engagement_id: tuple(held) for engagement_id, held in holdings.items()},
+        by_label={label: tuple(held) for label, held in by_label.items()},
     )

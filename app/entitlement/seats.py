@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit, Cell, RolePermit
 from app.access.tables import DOMAIN_OF_TREATMENT, TREATING

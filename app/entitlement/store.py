@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.policy import CasePermit
 from app.core.ids import CaseId, ConsentId, EngagementId

@@ -8,7 +8,7 @@ Source: DESIGN 4.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -82,7 +82,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """A message that is durable: what it became, and who on this worker may hear it."""
+    """A message that is durable: what it became, who listened on this worker, and who of them may hear it."""
 
     post: Post
     case_id: CaseId
@@ -92,13 +92,18 @@ class Appended:
     seq: int
     at: datetime
     replayed: bool
-    audience: tuple[EngagementId, ...]
+    listeners: frozenset[EngagementId]
+    audience: frozenset[EngagementId]
+
+
+Done = Callable[["Post", "Appended | DomainError"], None]
+"""Told once what became of a post, in the turn in which that is known: durable, or refused."""
 
 
 @dataclass(slots=True)
 class _Item:
     post: Post
-    done: "asyncio.Future[Appended]"
+    done: Done
     tries: int = 0
     decision: Decision | None = None
     body: bytes = b""
@@ -153,8 +158,8 @@ class Appender:
         known = self._decider.at_hand(actor, thread_id, now)
         return known if known is not None else await self._decider.decide(actor, thread_id, now)
 
-    def submit(self, post: Post) -> "asyncio.Future[Appended]":
-        """Queue a message; the future holds what it became once it is durable, or the refusal.
+    def submit(self, post: Post, done: Done) -> None:
+        """Queue a message; ``done`` is told once what became of it.
 
         Raises:
             RateLimited: too much is waiting already.
@@ -164,10 +169,27 @@ class Appender:
             raise Unavailable
         if len(self._waiting) >= WAITING_MAX:
             raise RateLimited(1)
-        item = _Item(post, asyncio.get_running_loop().create_future())
-        self._waiting.append(item)
+        self._waiting.append(_Item(post, done))
         self._wake.set()
-        return item.done
+
+    async def append(self, post: Post) -> Appended:
+        """Append a message and return once it is durable.
+
+        Raises:
+            DomainError: the post was refused; see :meth:`submit` and the decider.
+        """
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+
+        def done(_: Post, result: Appended | DomainError) -> None:
+            if future.done():
+                return
+            if isinstance(result, DomainError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        self.submit(post, done)
+        return await future
 
     async def _run(self) -> None:
         while not (self._stopping and not self._waiting):
@@ -193,7 +215,7 @@ class Appender:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             log.warning("appender.failed", error=type(error).__name__)
             for item in ready:
-                _refuse(item, Unavailable())
+                item.done(item.post, Unavailable())
             return
         for item in reversed(again):
             self._waiting.appendleft(item)
@@ -217,7 +239,7 @@ class Appender:
             await self._write([item], wait=wait)
             return
         log.error("access.disagreement", where="append")
-        _refuse(item, NotFound())
+        item.done(item.post, NotFound())
 
     async def _prepare(self, item: _Item, now: datetime, *, in_lane: bool) -> bool:
         """Decide an item and seal its body; False when it was answered, or waits in its case's own lane."""
@@ -235,18 +257,19 @@ class Appender:
                     key = await self._keys.sealing(decision.case_id, category)
                 item.body = seal_with(key, post.text, post.id, decision.case_id, category, post.actor.account_id)
         except DomainError as refusal:
-            _refuse(item, refusal)
+            item.done(item.post, refusal)
             return False
         except Exception as error:  # noqa: BLE001  # one item's fault must not stop the writer for everybody
             log.warning("appender.item-failed", error=type(error).__name__)
-            _refuse(item, Unavailable())
+            item.done(item.post, Unavailable())
             return False
         return True
 
     async def _append(self, batch: list[_Item], *, wait: bool) -> list[_Item]:
         """Run the statement and answer what it did; return the items to decide again, in order."""
         cases = {item.decision.case_id for item in batch if item.decision is not None}
-        heard = [(case_id, engagement) for case_id in cases for engagement in self._listeners(case_id)]
+        listeners = {case_id: frozenset(self._listeners(case_id)) for case_id in cases}
+        heard = [(case_id, engagement) for case_id, present in listeners.items() for engagement in present]
         rows = await self._pool.fetch(
             _STATEMENT,
             self._clock(),
@@ -262,21 +285,20 @@ class Appender:
         for item, row in zip(batch, rows, strict=True):
             match row["outcome"]:
                 case "new" | "replay":
-                    done.append((item, _appended(item, row)))
+                    done.append((item, _appended(item, row, listeners)))
                 case "stale" if item.tries < TRIES_MAX:
                     self._forget(item)
                     again.append(item)
                 case "busy":
                     self._enter_lane(item)
                 case "key-reused":
-                    _refuse(item, KeyReused())
+                    item.done(item.post, KeyReused())
                 case "session-ended":
-                    _refuse(item, Unauthenticated())
+                    item.done(item.post, Unauthenticated())
                 case _:
-                    _refuse(item, Unavailable())
+                    item.done(item.post, Unavailable())
         for item, appended in done:
-            if not item.done.done():
-                item.done.set_result(appended)
+            item.done(item.post, appended)
         self._on_appended([appended for _, appended in done if not appended.replayed])
         return again
 
@@ -305,15 +327,10 @@ class Appender:
         del self._lanes[case_id]
 
 
-_STATEMENT = f"select * from append_messages({', '.join(f'${n}' for n in range(1, 33))})"  # noqa: S608  # no input
+_STATEMENT = f"select * from append_messages({', '.join(f'${n}' for n in range(1, 32))})"  # noqa: S608  # no input
 
 
-def _refuse(item: _Item, refusal: DomainError) -> None:
-    if not item.done.done():
-        item.done.set_exception(refusal)
-
-
-def _appended(item: _Item, row: "asyncpg.Record") -> Appended:
+def _appended(item: _Item, row: "asyncpg.Record", listeners: Mapping[CaseId, frozenset[EngagementId]]) -> Appended:
     decision = item.decision
     assert decision is not None
     return Appended(
@@ -325,7 +342,8 @@ def _appended(item: _Item, row: "asyncpg.Record") -> Appended:
         seq=row["seq"],
         at=row["at"],
         replayed=row["outcome"] == "replay",
-        audience=tuple(row["audience"] or ()),
+        listeners=listeners[decision.case_id],
+        audience=frozenset(row["audience"] or ()),
     )
 
 

@@ -134,7 +134,7 @@ def typing(case_id: CaseId, thread_id: ThreadId, account: Object) -> bytes:
     return _encode("typing", caseId=case_id, threadId=thread_id, account=account)
 
 
-def event_body(case_id: CaseId, type: str, at: str, *, actor: Object, data: Object) -> bytes:
+def event_body(case_id: CaseId, type: str, at: str, *, actor: Object | None, data: Object) -> bytes:
     """Return what all readers of one event share; ``at`` is RFC 3339. Encode it once an event, not once a socket."""
     return orjson.dumps({"caseId": case_id, "type": type, "at": at, "actor": actor, "data": data})[1:]
 

@@ -14,7 +14,7 @@ from app.core.ids import CaseId
 OUTBOX_FRAMES_MAX: Final = 512
 OUTBOX_BYTES_MAX: Final = 1024 * 1024
 
-Cell: TypeAlias = tuple[Hashable, ...]
+Cell: TypeAlias = Hashable
 Finish: TypeAlias = Callable[[bytes], bytes]
 
 

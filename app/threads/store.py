@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import insert, text
 from sqlalchemy.engine import RowMapping
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit, SelfPermit
 from app.threads.model import Thread

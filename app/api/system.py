@@ -1,0 +1,191 @@
+"""Whether the service is alive and ready, its keys, and what a demonstration needs. Open to all, no patient data."""
+
+import asyncio
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter
+from pydantic import Field
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.access.vocabulary import Action, Role
+from app.api.bodies import Body
+from app.api.deps import PublicContext
+from app.api.edge import OperationRoute
+from app.api.operations import Content, Out, Scope, operation
+from app.api.schemas import OrganisationRef
+from app.audit.records import ActionCode
+from app.core.errors import Fault, Invalid, NotFound, Unavailable
+from app.crypto.errors import KeyringError
+from app.identity import demo
+
+router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["system"])
+well_known = APIRouter(include_in_schema=False)
+
+READY_TIMEOUT_SECONDS = 2.0
+OPEN: dict[str, Any] = {"security": []}
+
+
+class NotReady(Unavailable):
+    """Raised while the database, its migrations or the keys are not as this version needs them."""
+
+    code = "not-ready"
+    title = "The service is not ready"
+
+
+class HealthOut(Out):
+    """Alive."""
+
+    status: str
+
+
+class ReadinessOut(Out):
+    """What the service needs, and that it is there."""
+
+    database: str
+    migrations: str
+    keys: str
+
+
+class PersonaOut(Out):
+    """Somebody to sign in as in the demo region."""
+
+    persona: str
+    name: str
+    role: Role
+    organisation: str | None
+    test_bsn: str | None = None
+
+
+class PersonasOut(Out):
+    """Everybody of the demo region."""
+
+    items: list[PersonaOut]
+    next_cursor: str | None
+
+
+class DemoTokenIn(Body):
+    """Whom to sign in as."""
+
+    persona: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+
+
+class DemoAccountOut(Out):
+    """Who signed in."""
+
+    id: UUID
+    name: str
+    role: Role
+    organisation: OrganisationRef | None
+
+
+class DemoTokenOut(Out):
+    """An access token, good for ``expiresIn`` seconds."""
+
+    access_token: str
+    expires_in: int
+    account: DemoAccountOut
+
+
+@router.get("/health", openapi_extra=OPEN)
+@operation(Scope.PUBLIC, Action.SYSTEM_READ, ActionCode.READ, Content.NONE)
+async def health(ctx: PublicContext) -> HealthOut:
+    """Say that the process is alive."""
+    return HealthOut(status="ok")
+
+
+@router.get("/readiness", openapi_extra=OPEN)
+@operation(Scope.PUBLIC, Action.SYSTEM_READ, ActionCode.READ, Content.NONE)
+async def readiness(ctx: PublicContext) -> ReadinessOut:
+    """Say that database, migrations and keys are as this version needs them."""
+    services = ctx.services
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_SECONDS), services.database.session() as db:
+            found = (await db.execute(text("select version_num from alembic_version"))).scalars().all()
+    except (SQLAlchemyError, OSError, TimeoutError):
+        raise NotReady("The database does not answer.") from None
+    if found != [services.revision]:
+        raise NotReady("The database is at another revision than this version needs.")
+    try:
+        await services.crypto.data_keys.require_wrapping_keys()
+    except KeyringError:
+        raise NotReady("A key that is needed is not there.") from None
+    return ReadinessOut(database="ok", migrations="ok", keys="ok")
+
+
+@router.get("/demo-personas", openapi_extra=OPEN)
+@operation(Scope.PUBLIC, Action.SYSTEM_READ, ActionCode.READ, Content.NONE)
+async def list_demo_personas(ctx: PublicContext) -> PersonasOut:
+    """List whom one can sign in as; in demo mode only."""
+    if not ctx.services.settings.demo:
+        raise NotFound
+    items = [
+        PersonaOut(
+            persona=persona.key,
+            name=persona.name,
+            role=persona.role,
+            organisation=persona.organisation.name if persona.organisation else None,
+            **({"test_bsn": persona.test_bsn} if persona.test_bsn else {}),
+        )
+        for persona in demo.PERSONAS
+    ]
+    return PersonasOut(items=items, next_cursor=None)
+
+
+@router.post("/demo-tokens", status_code=201, openapi_extra=OPEN)
+@operation(Scope.PUBLIC, Action.TOKEN_ISSUE, ActionCode.EXECUTE, Content.NONE)
+async def issue_demo_token(ctx: PublicContext, body: DemoTokenIn) -> DemoTokenOut:
+    """Sign in as a persona of the demo region; in demo mode only."""
+    services = ctx.services
+    if not services.settings.demo:
+        raise NotFound
+    persona = demo.BY_KEY.get(body.persona)
+    if persona is None:
+        raise Invalid(Fault("/persona", "unknown-value", "There is no such persona."))
+    token, expires_in = await demo.sign_in(
+        services.database, services.clock, services.issuer, persona, ctx.origin, services.settings.audit_source
+    )
+    person = (await services.directory.people([persona.engagement_id]))[persona.engagement_id]
+    organisation = None
+    if person.organisation_id is not None and person.organisation is not None:
+        organisation = OrganisationRef(id=person.organisation_id, name=person.organisation)
+    return DemoTokenOut(
+        access_token=token,
+        expires_in=expires_in,
+        account=DemoAccountOut(id=person.account_id, name=person.name, role=person.role, organisation=organisation),
+    )
+
+
+@well_known.get("/api/v1/openapi.json")
+async def openapi_document(request: Request) -> Response:
+    """Serve the description of this interface, to everybody."""
+    return Response(request.app.state.document, media_type="application/json")
+
+
+@well_known.get("/.well-known/jwks.json")
+async def jwks(request: Request) -> Response:
+    """Serve the public keys that tokens verify with."""
+    keys = request.app.state.services.crypto.signing.public_jwks()
+    return Response(orjson.dumps(keys), media_type="application/json")
+
+
+@well_known.get("/.well-known/openid-configuration")
+async def openid_configuration(request: Request) -> Response:
+    """Serve what a verifier of our tokens needs to know."""
+    base = request.app.state.services.settings.base_url
+    return Response(
+        orjson.dumps(
+            {
+                "issuer": base,
+                "jwks_uri": f"{base}/.well-known/jwks.json",
+                "id_token_signing_alg_values_supported": ["ES256"],
+                "response_types_supported": [],
+                "subject_types_supported": ["public"],
+            }
+        ),
+        media_type="application/json",
+    )

@@ -1,0 +1,209 @@
+"""The demo region: synthetic organisations and people to sign in as. Never beside a production setting."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from app.access.vocabulary import Domain, Law, Role
+from app.audit import service as audit
+from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who
+from app.core.clock import Clock
+from app.core.db import Database, connect
+from app.core.ids import AccountId, EngagementId, OrganisationId
+from app.crypto.sealing import seal_text
+from app.crypto.service import Crypto
+from app.identity import service as identity
+from app.identity.directory import NAME_CATEGORY, name_place
+from app.identity.tokens import TOKEN_SECONDS, TokenIssuer
+
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _id(kind: str, key: str) -> UUID:
+    return uuid5(NAMESPACE_URL, f"https://overlegtafel.example/demo/{kind}/{key}")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOrganisation:
+    """A synthetic organisation."""
+
+    key: str
+    kind: str
+    name: str
+    municipality_code: str | None = None
+
+    @property
+    def id(self) -> OrganisationId:
+        """Its id, the same in every demo."""
+        return OrganisationId(_id("organisation", self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """A synthetic person in one engagement."""
+
+    key: str
+    name: str
+    role: Role
+    profession: str
+    organisation: DemoOrganisation | None = None
+    domain: Domain | None = None
+    law: Law | None = None
+    speciality: str | None = None
+    responsible: str | None = None
+    test_bsn: str | None = None
+
+    @property
+    def account_id(self) -> AccountId:
+        """Its account, the same in every demo."""
+        return AccountId(_id("account", self.key))
+
+    @property
+    def engagement_id(self) -> EngagementId:
+        """Its engagement, the same in every demo."""
+        return EngagementId(_id("engagement", self.key))
+
+
+PRACTICE = DemoOrganisation("practice", "gp_practice", "Huisartsenpraktijk De Linde")
+OTHER_PRACTICE = DemoOrganisation("other-practice", "gp_practice", "Huisartsenpraktijk Aan de Maas")
+LOCUMS = DemoOrganisation("locums", "gp_practice", "Waarneemgroep Heuvelland")
+MUNICIPALITY = DemoOrganisation("municipality", "municipality", "Gemeente Heuvelstad", "0935")
+NURSING = DemoOrganisation("nursing", "nursing", "Wijkverpleging Zuid")
+HOSPITAL = DemoOrganisation("hospital", "hospital", "Ziekenhuis Heuvelland")
+REGION = DemoOrganisation("region", "region", "Zorgregio Heuvelland")
+PLATFORM = DemoOrganisation("platform", "integration", "Verwijsplatform Zuid")
+ORGANISATIONS = (PRACTICE, OTHER_PRACTICE, LOCUMS, MUNICIPALITY, NURSING, HOSPITAL, REGION, PLATFORM)
+
+CARE, SOCIAL = Domain.CARE, Domain.SOCIAL
+
+PERSONAS: Sequence[Persona] = (
+    Persona("gp", "Anna de Vries", Role.GP, "huisarts", PRACTICE, CARE),
+    Persona("poh", "Bram Peters", Role.POH, "poh_ouderen", PRACTICE, CARE, speciality="ouderen", responsible="gp"),
+    Persona(
+        "poh-youth", "Chantal Smeets", Role.POH, "poh_jeugd", PRACTICE, CARE, speciality="jeugd", responsible="gp"
+    ),
+    Persona("gp-other", "Daan Willems", Role.GP, "huisarts", OTHER_PRACTICE, CARE),
+    Persona("gp-locum", "Eva Janssen", Role.GP, "waarnemend_huisarts", LOCUMS, CARE),
+    Persona(
+        "social-worker", "Fatima el Amrani", Role.SOCIAL_TEAM, "sociaal_werker", MUNICIPALITY, SOCIAL, Law.WMO2015
+    ),
+    Persona("social-worker-2", "Gijs Hermans", Role.SOCIAL_TEAM, "wmo_consulent", MUNICIPALITY, SOCIAL, Law.WMO2015),
+    Persona(
+        "youth-consultant", "Hanna Kuipers", Role.SOCIAL_TEAM, "jeugdconsulent", MUNICIPALITY, SOCIAL, Law.JEUGDWET
+    ),
+    Persona("district-nurse", "Ingrid Claessens", Role.DISTRICT_NURSE, "wijkverpleegkundige", NURSING, CARE),
+    Persona("specialist", "Joost van Dam", Role.SPECIALIST, "specialist_ouderengeneeskunde", HOSPITAL, CARE),
+    Persona("citizen", "Mia Lemmens", Role.CITIZEN, "burger", test_bsn="999990007"),
+    Persona("informal-carer", "Karel Lemmens", Role.INFORMAL_CARER, "mantelzorger"),
+    Persona("auditor", "Lotte Bakker", Role.AUDITOR, "auditor", REGION),
+    Persona("privacy-officer", "Mohamed Yilmaz", Role.PRIVACY_OFFICER, "functionaris_gegevensbescherming", REGION),
+    Persona("org-admin", "Nienke Vos", Role.ORG_ADMIN, "beheerder", PRACTICE),
+    Persona("region-admin", "Olaf Meijer", Role.REGION_ADMIN, "beheerder", REGION),
+    Persona("integration", "Verwijsplatform Zuid", Role.INTEGRATION, "systeem", PLATFORM),
+)
+BY_KEY = MappingProxyType({persona.key: persona for persona in PERSONAS})
+
+TEAM_ID = _id("team", "nazareth")
+TEAM_NAME = "Sociaal team Nazareth"
+TEAM = ("social-worker", "social-worker-2")
+
+
+async def load_region(owner_url: str, crypto: Crypto) -> None:
+    """Insert what is not there yet; again changes nothing. Logs in as the owner, who alone may add organisations."""
+    connection = await connect(owner_url)
+    try:
+        known = {row["id"] for row in await connection.fetch("select id from account")}
+        fresh = [persona for persona in PERSONAS if persona.account_id not in known]
+        sealed = {persona.key: await _sealed_name(crypto, persona) for persona in fresh}
+        async with connection.transaction():
+            await connection.executemany(
+                "insert into organisation (id, kind, name, municipality_code) values ($1, $2, $3, $4)"
+                " on conflict do nothing",
+                [(o.id, o.kind, o.name, o.municipality_code) for o in ORGANISATIONS],
+            )
+            await connection.executemany(
+                "insert into account (id, name_sealed, bsn_link_index, created_at) values ($1, $2, $3, $4)"
+                " on conflict do nothing",
+                [(p.account_id, sealed[p.key], _link(crypto, p), SINCE) for p in fresh],
+            )
+            await connection.executemany(
+                "insert into engagement (id, account_id, organisation_id, role, profession, speciality, domain, law,"
+                " responsible_engagement_id, valid_from) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+                " on conflict do nothing",
+                [_engagement(persona) for persona in fresh],
+            )
+            await connection.execute(
+                "insert into team (id, name) values ($1, $2) on conflict do nothing", TEAM_ID, TEAM_NAME
+            )
+            await connection.executemany(
+                "insert into team_member (team_id, engagement_id, valid_from) values ($1, $2, $3)"
+                " on conflict do nothing",
+                [(TEAM_ID, BY_KEY[key].engagement_id, SINCE) for key in TEAM],
+            )
+    finally:
+        await connection.close()
+
+
+async def _sealed_name(crypto: Crypto, persona: Persona) -> bytes:
+    key = await crypto.data_keys.sealing(persona.account_id, NAME_CATEGORY)
+    return seal_text(key, persona.name, name_place(persona.account_id))
+
+
+def _link(crypto: Crypto, persona: Persona) -> bytes | None:
+    return crypto.bsn.for_link(persona.test_bsn) if persona.test_bsn else None
+
+
+def _engagement(persona: Persona) -> tuple[object, ...]:
+    return (
+        persona.engagement_id,
+        persona.account_id,
+        persona.organisation.id if persona.organisation else None,
+        persona.role,
+        persona.profession,
+        persona.speciality,
+        persona.domain,
+        persona.law,
+        BY_KEY[persona.responsible].engagement_id if persona.responsible else None,
+        SINCE,
+    )
+
+
+async def sign_in(
+    database: Database, clock: Clock, issuer: TokenIssuer, persona: Persona, origin: Origin, source: str
+) -> tuple[str, int]:
+    """Start a session for a persona and return an access token with the seconds it lasts."""
+    async with database.session() as db, db.begin():
+        session_id, started = await identity.start_session(
+            db,
+            account_id=persona.account_id,
+            engagement_id=persona.engagement_id,
+            acr=identity.ACR_DEMO,
+            now=clock(),
+        )
+        actor = Who(
+            account_id=persona.account_id,
+            engagement_id=persona.engagement_id,
+            role=persona.role,
+            organisation_id=persona.organisation.id if persona.organisation else None,
+            login_session_id=session_id,
+        )
+        record = Record(
+            "token:issue", ActionCode.EXECUTE, Outcome.SUCCESS, actor, Touch("session", session_id), origin
+        )
+        await audit.record(db, [record], at=started, source=source)
+    seconds = int(started.timestamp())
+    token = issuer.issue(
+        sub=persona.account_id,
+        org=persona.organisation.id if persona.organisation else None,
+        role=persona.role,
+        spec=persona.speciality,
+        eng=persona.engagement_id,
+        scope="",
+        sid=session_id,
+        acr=identity.ACR_DEMO,
+        auth_time=seconds,
+        now=seconds,
+    )
+    return token, TOKEN_SECONDS

@@ -1,0 +1,90 @@
+"""One throw-away PostgreSQL per run, one migrated template, a database of its own for every test that needs one."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from app.cli.migrate import upgrade
+from app.cli.postgres import EmbeddedPostgres, Urls
+from app.core.settings import Settings
+from app.main import load_demo
+from tests.serving import Instance, MovableClock, serve
+
+TEMPLATE = "overlegtafel"
+SCRATCH = Path(os.environ.get("TMPDIR", "/var/tmp"))
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    """A folder that the database's own user can reach, unlike pytest's."""
+    folder = SCRATCH / f"overlegtafel-tests-{os.getpid()}"
+    folder.mkdir(mode=0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(scratch: Path) -> Iterator[Urls]:
+    """A running cluster without durability, for this run only; its database is the migrated template."""
+    postgres = EmbeddedPostgres(scratch / "cluster", durable=False)
+    urls = postgres.start()
+    try:
+        upgrade(urls.owner)
+        settings = settings_for(urls, scratch / "keys")
+        asyncio.run(load_demo(settings, urls.owner))
+        yield urls
+    finally:
+        postgres.stop()
+
+
+def settings_for(urls: Urls, keys: Path) -> Settings:
+    """Return the settings of a demo instance on a database."""
+    return Settings(
+        database_url=SecretStr(urls.app),
+        appender_url=SecretStr(urls.appender),
+        stream_url=SecretStr(urls.stream),
+        key_dir=keys,
+    )
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+async def database(cluster: Urls) -> AsyncIterator[Urls]:
+    """A fresh copy of the template."""
+    name = f"t{next(_numbers)}"
+    maintenance = cluster.for_database("postgres").superuser
+    connection = await asyncpg.connect(maintenance)
+    try:
+        await connection.execute(f"create database {name} template {TEMPLATE} strategy wal_log")
+        yield cluster.for_database(name)
+        await connection.execute(f"drop database {name} with (force)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def settings(database: Urls, scratch: Path) -> Settings:
+    """Settings on a database of the test's own."""
+    return settings_for(database, scratch / "keys")
+
+
+@pytest.fixture
+async def instance(settings: Settings) -> AsyncIterator[Instance]:
+    """A served instance on a database of the test's own."""
+    async with serve(settings) as served:
+        yield served
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    """A clock that the test moves."""
+    return MovableClock()
