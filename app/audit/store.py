@@ -93,4 +93,5 @@ async def search(
         at, last_id = before
         statement = statement.where(or_(log.recorded_at < at, (log.recorded_at == at) & (log.id < last_id)))
     statement = statement.order_by(log.recorded_at.desc(), log.id.desc()).limit(limit)
-    return (await db.execute(statement)).mappings().all()
+    rows: Sequence[RowMapping] = (await db.execute(statement)).mappings().all()
+    return rows

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final, TypeAlias
+from uuid import UUID
 
 import orjson
 
@@ -90,7 +91,14 @@ SERVER_FRAMES: Final[Mapping[str, ServerFrame]] = {
 
 def _encode(op: str, **members: object) -> bytes:
     """Return the bytes of a declared frame; an undeclared one is a KeyError."""
-    return orjson.dumps({"op": SERVER_FRAMES[op].op, **members})
+    return orjson.dumps({"op": SERVER_FRAMES[op].op, **members}, default=_plain)
+
+
+def _plain(value: object) -> str:
+    """Spell out the database driver's own kind of UUID, which the serialiser does not know; nothing else."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
 
 
 def ready(account_id: AccountId, lease_seconds: int) -> bytes:
@@ -136,7 +144,7 @@ def typing(case_id: CaseId, thread_id: ThreadId, account: Object) -> bytes:
 
 def event_body(case_id: CaseId, type: str, at: str, *, actor: Object | None, data: Object) -> bytes:
     """Return what all readers of one event share; ``at`` is RFC 3339. Encode it once an event, not once a socket."""
-    return orjson.dumps({"caseId": case_id, "type": type, "at": at, "actor": actor, "data": data})[1:]
+    return orjson.dumps({"caseId": case_id, "type": type, "at": at, "actor": actor, "data": data}, default=_plain)[1:]
 
 
 _EVENT = orjson.dumps({"op": SERVER_FRAMES["event"].op})[:-1] + b',"n":%d,"cursor":"%b",%b'

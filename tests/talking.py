@@ -1,0 +1,102 @@
+"""A plain WebSocket client for tests: one ticket, one socket, frames in the order they came."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.serving import Caller
+
+Frame = dict[str, Any]
+PATIENCE_SECONDS = 10
+
+
+class Talk:
+    """One socket of somebody."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.heard: list[Frame] = []
+        self.closed: int | None = None
+        self._news = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        try:
+            async for text in self.connection:
+                self.heard.append(orjson.loads(text))
+                self._news.set()
+        except ConnectionClosed:
+            pass
+        self.closed = self.connection.close_code
+        self._news.set()
+
+    async def say(self, op: str, **members: object) -> None:
+        """Send a frame."""
+        await self.connection.send(orjson.dumps({"op": op, **members}).decode())
+
+    async def hear(self, op: str, matches: Callable[[Frame], bool] = lambda _: True) -> Frame:
+        """Return the first frame of this op that fits, waiting for it."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                for frame in self.heard:
+                    if frame["op"] == op and matches(frame):
+                        return frame
+                if self.closed is not None:
+                    raise AssertionError(f"closed with {self.closed} before {op}; heard {self.heard}")
+                self._news.clear()
+                await self._news.wait()
+
+    async def event(self, type_: str, matches: Callable[[Frame], bool] = lambda _: True) -> Frame:
+        """Return the first event of this type that fits, waiting for it."""
+        return await self.hear("event", lambda frame: frame["type"] == type_ and matches(frame))
+
+    async def close_code(self) -> int:
+        """Wait for the end and return its code."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.closed is None:
+                self._news.clear()
+                await self._news.wait()
+        return self.closed
+
+    async def settle(self) -> None:
+        """Wait until everything said before was answered: a pong overtakes nothing that was said earlier."""
+        before = sum(frame["op"] == "pong" for frame in self.heard)
+        await self.say("ping")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while sum(frame["op"] == "pong" for frame in self.heard) == before:
+                self._news.clear()
+                await self._news.wait()
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self.connection.close()
+        await self._reader
+
+
+@asynccontextmanager
+async def dial(url: str, **options: Any) -> AsyncIterator[Talk]:
+    """Open a socket without authenticating."""
+    async with connect(url, subprotocols=["overlegtafel.v1"], compression=None, **options) as connection:  # type: ignore[list-item]
+        talk = Talk(connection)
+        try:
+            yield talk
+        finally:
+            await talk.close()
+
+
+@asynccontextmanager
+async def talking(caller: Caller, *case_ids: str, cursor: str | None = None) -> AsyncIterator[Talk]:
+    """Open an authenticated socket that joined these cases."""
+    ticket = await caller.made("/realtime-tickets")
+    async with dial(str(ticket["url"])) as talk:
+        await talk.say("authenticate", ticket=ticket["ticket"])
+        await talk.hear("ready")
+        for case_id in case_ids:
+            await talk.say("join", caseId=case_id, **({} if cursor is None else {"cursor": cursor}))
+            await talk.hear("joined", lambda frame, case_id=case_id: frame["caseId"] == case_id)  # type: ignore[misc]
+        yield talk
