@@ -54,7 +54,6 @@ create table case_event (
     retracted_seq bigint,
     superseded_seq bigint,
     primary key (case_id, seq),
-    foreign key (case_id) references care_case (id),
     unique (id),
     constraint case_event_check_1 check (type ~ '^[a-z]+[.][a-z]+$'),
     constraint case_event_check_2 check ((addressees is not null) <> (category is not null)),

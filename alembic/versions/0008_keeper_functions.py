@@ -372,7 +372,7 @@ TRIGGERS = (
         for table in DIRTYING
     ),
     "create constraint trigger grants_are_derived after insert or update on case_head deferrable initially deferred"
-    " for each row execute function refuse_dirty()",
+    " for each row when (new.dirty) execute function refuse_dirty()",
 )
 
 

@@ -10,126 +10,127 @@ from alembic import op
 revision = "0009"
 down_revision = "0008"
 
+# All or nothing: if any item of the batch cannot be written as it stands, nothing is, and the answer says which and
+# why; the caller sends the rest again. That keeps each statement of the common case plain enough to plan once.
 APPEND = """
 create function append_messages(
-    p_now timestamptz, p_wait boolean, p_source text,
-    p_case uuid[], p_version bigint[], p_thread uuid[], p_patient uuid[], p_category text[], p_domain text[],
-    p_id uuid[], p_account uuid[], p_engagement uuid[], p_session uuid[], p_kind text[], p_body bytea[], p_data jsonb[],
-    p_key bytea[], p_digest bytea[],
+    p_now timestamptz, p_wait boolean, p_source text, p_policy text,
+    p_head_case uuid[], p_head_count bigint[],
+    p_case uuid[], p_offset bigint[], p_version bigint[], p_thread uuid[], p_patient uuid[], p_category text[],
+    p_domain text[], p_id uuid[], p_account uuid[], p_engagement uuid[], p_session uuid[], p_kind text[], p_body bytea[],
+    p_scope text[], p_key bytea[], p_digest bytea[],
     p_audit uuid[], p_role text[], p_organisation uuid[], p_on_behalf uuid[], p_purpose text[], p_ground text[],
-    p_consent uuid[], p_origin text[], p_access_point text[], p_trace uuid[], p_policy text,
+    p_consent uuid[], p_origin text[], p_access_point text[], p_trace uuid[],
+    p_cell_case uuid[], p_cell_patient uuid[], p_cell_category text[], p_cell_domain text[], p_cell_audit uuid[],
     p_listen_case uuid[], p_listen_engagement uuid[]
 )
 returns table (ord bigint, outcome text, seq bigint, event_id uuid, at timestamptz, audience uuid[])
 language plpgsql volatile set search_path = public, pg_temp as $$
 #variable_conflict use_column
 declare
-    v_case uuid[];
-    v_seq bigint[];
-    v_version bigint[];
     v_at timestamptz;
+    v_case uuid[];
+    v_base bigint[];
+    v_version bigint[];
+    v_fit boolean;
+    v_outcome text[];
+    v_seq bigint[];
+    v_earlier uuid[];
 begin
     -- Heads first and in one order. Batches do not wait: an open transaction on one case must not hold up the others,
     -- and a case that was busy comes back in a batch of its own, which does wait.
     if p_wait then
-        select array_agg(l.case_id), array_agg(l.seq), array_agg(l.access_version)
-          into v_case, v_seq, v_version
+        select array_agg(l.case_id), array_agg(l.seq), array_agg(l.access_version) into v_case, v_base, v_version
           from (select h.case_id, h.seq, h.access_version from case_head h
-                 where h.case_id = any (p_case) order by h.case_id for no key update) l;
+                 where h.case_id = any (p_head_case) order by h.case_id for no key update) l;
     else
-        select array_agg(l.case_id), array_agg(l.seq), array_agg(l.access_version)
-          into v_case, v_seq, v_version
+        select array_agg(l.case_id), array_agg(l.seq), array_agg(l.access_version) into v_case, v_base, v_version
           from (select h.case_id, h.seq, h.access_version from case_head h
-                 where h.case_id = any (p_case) order by h.case_id for no key update skip locked) l;
+                 where h.case_id = any (p_head_case) order by h.case_id for no key update skip locked) l;
     end if;
     v_at := coalesce(p_now, clock_timestamp());
-    return query
-    with item as (
-        select * from unnest(p_case, p_version, p_thread, p_patient, p_category, p_domain, p_id, p_account,
-                             p_engagement, p_session, p_kind, p_body, p_data, p_key, p_digest, p_audit, p_role,
-                             p_organisation, p_on_behalf, p_purpose, p_ground, p_consent, p_origin, p_access_point,
-                             p_trace)
-             with ordinality as i (case_id, version, thread_id, patient_id, category, domain, id, account_id,
-                                   engagement_id, session_id, kind, body, data, key, digest, audit_id, role,
-                                   organisation_id, on_behalf_of, purpose, ground, consent_id, origin, access_point,
-                                   trace_id, ord)
-    ), head as (
-        select * from unnest(v_case, v_seq, v_version) as h (case_id, seq, version)
-    ), judged as (
-        select i.*, h.seq as head_seq,
-               case when h.case_id is null then 'busy'
-                    when h.version <> i.version then 'stale'
-                    when s.id is null then 'session-ended' end as refusal,
-               k.resource_id as earlier_id, k.body_digest as earlier_digest
-          from item i
-          left join head h on h.case_id = i.case_id
-          left join login_session s on s.id = i.session_id and s.ended_at is null and s.expires_at > v_at
-          left join idempotency k on k.account_id = i.account_id and k.scope = 'thread:' || i.thread_id
-                                 and k.key_digest = i.key
-    ), fresh as (
-        select distinct on (coalesce(j.key, uuid_send(j.id)), j.account_id, j.thread_id) j.*
-          from judged j where j.refusal is null and j.earlier_id is null
-         order by coalesce(j.key, uuid_send(j.id)), j.account_id, j.thread_id, j.ord
-    ), numbered as (
-        select f.*, f.head_seq + row_number() over (partition by f.case_id order by f.ord) as new_seq from fresh f
-    ), remembered as (
-        insert into idempotency (account_id, scope, key_digest, body_digest, resource_id, created_at)
-        select n.account_id, 'thread:' || n.thread_id, n.key, n.digest, n.id, v_at from numbered n where n.key is not null
-    ), written as (
-        insert into case_event (case_id, seq, id, type, at, actor_account_id, actor_engagement_id, thread_id, patient_id,
-                                category, domain, kind, data, body_sealed)
-        select n.case_id, n.new_seq, n.id, 'message.posted', v_at, n.account_id, n.engagement_id, n.thread_id,
-               n.patient_id, n.category, n.domain, n.kind, n.data, n.body
-          from numbered n
-    ), moved as (
-        update case_head h set seq = h.seq + c.n
-          from (select n.case_id, count(*) as n from numbered n group by n.case_id) c where h.case_id = c.case_id
-    ), cell as (
-        select n.case_id, n.patient_id, n.category, n.domain, min(n.new_seq) as first_seq, max(n.new_seq) as last_seq,
-               min(n.version) as version
-          from numbered n group by n.case_id, n.patient_id, n.category, n.domain
-    ), heard as (
-        select c.*, (
-            select array_agg(l.engagement_id)
-              from unnest(p_listen_case, p_listen_engagement) as l (case_id, engagement_id)
-             where l.case_id = c.case_id and exists (
-                   select 1 from access_grant g
-                   where g.case_id = c.case_id and g.engagement_id = l.engagement_id and g.patient_id = c.patient_id
-                     and g.category = c.category and g.domain = c.domain and g.visible_from_seq <= c.first_seq
-                     and g.valid_from <= v_at and (g.valid_until is null or g.valid_until > v_at))
-            ) as audience
-          from cell c
-    ), logged as (
-        insert into audit_event (id, recorded_at, action, action_code, outcome, actor_account_id, actor_engagement_id,
-                                 actor_role, organisation_id, on_behalf_of, purpose, case_id, patient_id, entity_type,
-                                 entity_id, category, domain, ground, consent_id, access_version, policy_version, origin,
-                                 access_point, source, trace_id, login_session_id, audience, first_seq, last_seq)
-        select n.audit_id, v_at, 'message:post', 'C', 'success', n.account_id, n.engagement_id, n.role,
-               n.organisation_id, n.on_behalf_of, n.purpose, n.case_id, n.patient_id, 'message', n.id, n.category,
-               n.domain, n.ground, n.consent_id, n.version, p_policy, n.origin, n.access_point, p_source, n.trace_id,
-               n.session_id, null, n.new_seq, n.new_seq
-          from numbered n
-        union all
-        select gen_random_uuid(), v_at, 'event:deliver', 'R', 'success', null, null, null, null, null, null, d.case_id,
-               d.patient_id, 'stream', null, d.category, d.domain, null, null, d.version, p_policy, 'socket', null,
-               p_source, null, null, d.audience, d.first_seq, d.last_seq
-          from heard d where d.audience is not null
-    )
-    select j.ord,
-           case when j.refusal is not null then j.refusal
-                when n.id is not null then 'new'
-                when coalesce(j.earlier_digest, t.digest) = j.digest then 'replay' else 'key-reused' end,
-           coalesce(n.new_seq, t.new_seq, (select e.seq from case_event e where e.id = j.earlier_id)),
-           coalesce(n.id, t.id, j.earlier_id),
-           v_at,
-           d.audience
-      from judged j
-      left join numbered n on n.ord = j.ord
-      left join numbered t on n.id is null and t.key = j.key and t.account_id = j.account_id
-                          and t.thread_id = j.thread_id
-      left join heard d on d.case_id = n.case_id and d.patient_id = n.patient_id and d.category = n.category
-                       and d.domain = n.domain
-     order by j.ord;
+
+    -- What follows sees everything that committed before the heads were locked.
+    select bool_and(j.outcome = 'new'), array_agg(j.outcome order by j.ord), array_agg(j.new_seq order by j.ord),
+           array_agg(j.resource_id order by j.ord)
+      into v_fit, v_outcome, v_seq, v_earlier
+      from (select i.ord, h.base + i.position as new_seq, k.resource_id,
+                   case when h.case_id is null then 'busy'
+                        when h.version <> i.version then 'stale'
+                        when s.id is null then 'session-ended'
+                        when k.resource_id is null then 'new'
+                        when k.body_digest = i.digest then 'replay'
+                        else 'key-reused' end as outcome
+              from unnest(p_case, p_offset, p_version, p_session, p_account, p_scope, p_key, p_digest)
+                   with ordinality as i (case_id, position, version, session_id, account_id, scope, key, digest, ord)
+              left join unnest(v_case, v_base, v_version) as h (case_id, base, version) on h.case_id = i.case_id
+              left join login_session s on s.id = i.session_id and s.ended_at is null and s.expires_at > v_at
+              left join idempotency k on k.account_id = i.account_id and k.scope = i.scope and k.key_digest = i.key) j;
+    if not v_fit then
+        return query
+        select o.ord, o.outcome, e.seq, o.earlier, coalesce(e.at, v_at), null::uuid[]
+          from unnest(v_outcome, v_earlier) with ordinality as o (outcome, earlier, ord)
+          left join case_event e on o.outcome = 'replay' and e.id = o.earlier
+         order by o.ord;
+        return;
+    end if;
+
+    insert into idempotency (account_id, scope, key_digest, body_digest, resource_id, created_at)
+    select i.account_id, i.scope, i.key, i.digest, i.id, v_at
+      from unnest(p_account, p_scope, p_key, p_digest, p_id) as i (account_id, scope, key, digest, id)
+     where i.key is not null;
+
+    insert into case_event (case_id, seq, id, type, at, actor_account_id, actor_engagement_id, thread_id, patient_id,
+                            category, domain, kind, body_sealed)
+    select i.case_id, i.seq, i.id, 'message.posted', v_at, i.account_id, i.engagement_id, i.thread_id, i.patient_id,
+           i.category, i.domain, i.kind, i.body
+      from unnest(p_case, v_seq, p_id, p_account, p_engagement, p_thread, p_patient, p_category, p_domain, p_kind, p_body)
+           as i (case_id, seq, id, account_id, engagement_id, thread_id, patient_id, category, domain, kind, body);
+
+    insert into audit_event (id, recorded_at, action, action_code, outcome, actor_account_id, actor_engagement_id,
+                             actor_role, organisation_id, on_behalf_of, purpose, case_id, patient_id, entity_type,
+                             entity_id, category, domain, ground, consent_id, access_version, policy_version, origin,
+                             access_point, source, trace_id, login_session_id, first_seq, last_seq)
+    select i.audit_id, v_at, 'message:post', 'C', 'success', i.account_id, i.engagement_id, i.role, i.organisation_id,
+           i.on_behalf_of, i.purpose, i.case_id, i.patient_id, 'message', i.id, i.category, i.domain, i.ground,
+           i.consent_id, i.version, p_policy, i.origin, i.access_point, p_source, i.trace_id, i.session_id, i.seq, i.seq
+      from unnest(p_audit, p_account, p_engagement, p_role, p_organisation, p_on_behalf, p_purpose, p_case, p_patient,
+                  p_id, p_category, p_domain, p_ground, p_consent, p_version, p_origin, p_access_point, p_trace,
+                  p_session, v_seq)
+           as i (audit_id, account_id, engagement_id, role, organisation_id, on_behalf_of, purpose, case_id, patient_id,
+                 id, category, domain, ground, consent_id, version, origin, access_point, trace_id, session_id, seq);
+
+    update case_head h set seq = h.seq + c.n
+      from unnest(p_head_case, p_head_count) as c (case_id, n) where h.case_id = c.case_id;
+
+    if cardinality(p_listen_case) > 0 then
+        return query
+        with heard as (
+            select c.ord, c.case_id, c.patient_id, c.category, c.domain, c.audit_id, h.base, h.version, n.n, (
+                select array_agg(l.engagement_id)
+                  from unnest(p_listen_case, p_listen_engagement) as l (case_id, engagement_id)
+                 where l.case_id = c.case_id and exists (
+                       select 1 from access_grant g
+                       where g.case_id = c.case_id and g.engagement_id = l.engagement_id
+                         and g.patient_id = c.patient_id and g.category = c.category and g.domain = c.domain
+                         and g.visible_from_seq <= h.base + 1
+                         and g.valid_from <= v_at and (g.valid_until is null or g.valid_until > v_at))) as audience
+              from unnest(p_cell_case, p_cell_patient, p_cell_category, p_cell_domain, p_cell_audit)
+                   with ordinality as c (case_id, patient_id, category, domain, audit_id, ord)
+              join unnest(v_case, v_base, v_version) as h (case_id, base, version) on h.case_id = c.case_id
+              join unnest(p_head_case, p_head_count) as n (case_id, n) on n.case_id = c.case_id
+        ), logged as (
+            insert into audit_event (id, recorded_at, action, action_code, outcome, case_id, patient_id, entity_type,
+                                     category, domain, access_version, policy_version, origin, source, audience,
+                                     first_seq, last_seq)
+            select d.audit_id, v_at, 'event:deliver', 'R', 'success', d.case_id, d.patient_id, 'stream', d.category,
+                   d.domain, d.version, p_policy, 'socket', p_source, d.audience, d.base + 1, d.base + d.n
+              from heard d where d.audience is not null
+        )
+        select d.ord, 'cell', null::bigint, null::uuid, v_at, d.audience from heard d;
+    end if;
+    return query select o.ord, 'new', o.seq, o.id, v_at, null::uuid[]
+      from unnest(v_seq, p_id) with ordinality as o (seq, id, ord) order by o.ord;
 end
 $$
 """

@@ -17,8 +17,7 @@ from app.audit.records import ActionCode, Outcome, Record, Touch, who
 from app.core.ids import CaseId, EventId, MessageId, ThreadId
 from app.crypto.errors import CursorInvalid
 from app.entitlement import service as entitlement
-from app.events.appender import Post
-from app.events.posting import digests_of
+from app.events.posting import Post, digests_of
 from app.identity import service as identity
 from app.identity.directory import Person
 from app.threads import service as threads

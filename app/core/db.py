@@ -21,7 +21,10 @@ SERVER_SETTINGS = {
     "lock_timeout": "5000",
     "idle_in_transaction_session_timeout": "30000",
     "timezone": "UTC",
+    "jit": "off",
 }
+# The appender and the hub run the same few statements all day: planned once, and always by index.
+HOT_SETTINGS = {**SERVER_SETTINGS, "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,12 @@ async def open_database(settings: Settings) -> Database:
     )
     return Database(
         engine=engine,
-        appender=await _pool(settings.role_url("appender"), size=2),
+        appender=await _pool(settings.role_url("appender"), size=4),
         stream=await _pool(settings.role_url("stream"), size=4),
     )
 
 
 async def _pool(dsn: str, *, size: int) -> Pool:
     return await asyncpg.create_pool(
-        dsn, min_size=1, max_size=size, server_settings=SERVER_SETTINGS, timeout=POOL_TIMEOUT_SECONDS
+        dsn, min_size=1, max_size=size, server_settings=HOT_SETTINGS, timeout=POOL_TIMEOUT_SECONDS
     )

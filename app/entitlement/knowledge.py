@@ -19,7 +19,7 @@ from app.access.vocabulary import Category, Domain, Ground
 from app.core.db import Pool
 from app.core.errors import DomainError, NotFound
 from app.core.ids import CaseId, ConsentId, EngagementId, PatientId, ThreadId
-from app.events.appender import Decision
+from app.events.posting import Decision
 
 CASES_MAX = 10_000
 THREADS_MAX = 100_000

@@ -9,7 +9,7 @@ Source: DESIGN 4.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,31 +17,22 @@ import asyncpg
 import structlog
 
 from app.access.actor import Actor
-from app.access.policy import Cell, Holding
-from app.access.tables import POLICY_VERSION
-from app.audit.records import Origin
+from app.access.policy import Cell
 from app.core.clock import Clock
 from app.core.db import Pool
 from app.core.errors import DomainError, NotFound, RateLimited, Unauthenticated, Unavailable
-from app.core.ids import CaseId, EngagementId, EventId, ThreadId, new_id
+from app.core.ids import CaseId, EngagementId, EventId, ThreadId
 from app.crypto.service import DataKeys
+from app.events.batch import STATEMENT, Answer, Outcome, answer, arguments, labels
 from app.events.bodies import seal_with
+from app.events.posting import Decision, Post
 from app.events.service import KeyReused
 
 BATCH_MAX = 256
 WAITING_MAX = 10_000
 TRIES_MAX = 8
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A yes, at a version of the case: where the thread is and on what the right rests."""
-
-    case_id: CaseId
-    version: int
-    cell: Cell
-    holding: Holding
 
 
 class Decider(Protocol):
@@ -65,21 +56,6 @@ class Decider(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Post:
-    """A message to append. ``key`` and ``digest`` are 32 byte digests of the client's key and of the body."""
-
-    actor: Actor
-    thread_id: ThreadId
-    text: str
-    kind: str
-    origin: Origin
-    key: bytes | None
-    digest: bytes | None
-    client_id: str | None = None
-    id: EventId = field(default_factory=lambda: EventId(new_id()))
-
-
 @dataclass(frozen=True, slots=True)
 class Appended:
     """A message that is durable: what it became, who listened on this worker, and who of them may hear it."""
@@ -101,12 +77,32 @@ Done = Callable[["Post", "Appended | DomainError"], None]
 
 
 @dataclass(slots=True)
-class _Item:
+class _Waiting:
+    """A post that waits for its turn, and how often it was decided."""
+
     post: Post
     done: Done
-    tries: int = 0
-    decision: Decision | None = None
     body: bytes = b""
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A post that was decided and sealed."""
+
+    waiting: _Waiting
+    decision: Decision
+
+    @property
+    def post(self) -> Post:
+        return self.waiting.post
+
+    @property
+    def body(self) -> bytes:
+        return self.waiting.body
+
+    def done(self, result: "Appended | DomainError") -> None:
+        self.waiting.done(self.waiting.post, result)
 
 
 class Appender:
@@ -130,9 +126,9 @@ class Appender:
         self._source = source
         self._listeners = listeners
         self._on_appended = on_appended
-        self._waiting: deque[_Item] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
-        self._lanes: dict[CaseId, list[_Item]] = {}
+        self._lanes: dict[CaseId, deque[_Waiting]] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -169,7 +165,7 @@ class Appender:
             raise Unavailable
         if len(self._waiting) >= WAITING_MAX:
             raise RateLimited(1)
-        self._waiting.append(_Item(post, done))
+        self._waiting.append(_Waiting(post, done))
         self._wake.set()
 
     async def append(self, post: Post) -> Appended:
@@ -197,189 +193,171 @@ class Appender:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
-            await self._write(batch)
+            await self._write(self._waiting, wait=False)
         await asyncio.gather(*self._lane_tasks)
 
-    async def _write(self, batch: list[_Item], *, wait: bool = False) -> None:
-        """Decide, seal and append a batch; whatever happens, every item ends up answered or waiting again."""
+    async def _run_lane(self, case_id: CaseId) -> None:
+        """Write one case by itself while another transaction holds its head, in order, without holding up others."""
+        lane = self._lanes[case_id]
+        while lane:
+            await self._write(lane, wait=True)
+        del self._lanes[case_id]
+
+    async def _write(self, queue: deque[_Waiting], *, wait: bool) -> None:
+        """Take a batch from a queue, decide and seal it, append it; each item is then answered or waits again."""
+        taken = [queue.popleft() for _ in range(min(BATCH_MAX, len(queue)))]
         now = self._clock() or datetime.now(UTC)
-        ready = [item for item in batch if await self._prepare(item, now, in_lane=wait)]
-        if not ready:
+        batch: list[_Ready] = []
+        held: list[_Waiting] = []
+        keys: set[tuple[object, ...]] = set()
+        for waiting in taken:
+            key = (waiting.post.actor.account_id, waiting.post.thread_id, waiting.post.key)
+            if waiting.post.key is not None and key in keys:
+                held.append(waiting)  # its twin goes first; then it is a replay
+                continue
+            keys.add(key)
+            ready = await self._prepare(waiting, now, in_lane=wait)
+            if ready is not None:
+                batch.append(ready)
+        queue.extendleft(reversed(held))
+        if not batch:
             return
         try:
-            again = await self._append(ready, wait=wait)
+            again = await self._append(batch, wait=wait)
         except asyncpg.InsufficientPrivilegeError:
-            await self._write_apart(ready, wait=wait)
+            await self._write_apart(batch, wait=wait)
             return
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             log.warning("appender.failed", error=type(error).__name__)
-            for item in ready:
-                item.done(item.post, Unavailable())
+            for item in batch:
+                item.done(Unavailable())
             return
-        for item in reversed(again):
-            self._waiting.appendleft(item)
-        if again:
-            self._wake.set()
+        queue.extendleft(item.waiting for item in reversed(again))
 
-    async def _write_apart(self, batch: list[_Item], *, wait: bool) -> None:
+    async def _write_apart(self, batch: list[_Ready], *, wait: bool) -> None:
         """Row-level security refused a row and with it the batch: write each item alone to find which.
 
-        A row refused alone means that policy and database disagree; the database wins, and it is an alarm.
+        A row refused alone, decided afresh, means that policy and database disagree; the database wins, and it is an
+        alarm.
         """
-        if len(batch) > 1:
-            for item in batch:
-                await self._write([item], wait=wait)
-            return
-        item = batch[0]
-        item.tries += 1
-        if item.decision is not None:
+        for item in batch:
+            waiting = item.waiting
             self._decider.forget(item.decision.case_id)
-        if item.tries <= 1:
-            await self._write([item], wait=wait)
-            return
-        log.error("access.disagreement", where="append")
-        item.done(item.post, NotFound())
+            waiting.tries += 1
+            if len(batch) == 1 and waiting.tries > 1:
+                log.error("access.disagreement", where="append")
+                item.done(NotFound())
+            else:
+                await self._write(deque([waiting]), wait=wait)
 
-    async def _prepare(self, item: _Item, now: datetime, *, in_lane: bool) -> bool:
-        """Decide an item and seal its body; False when it was answered, or waits in its case's own lane."""
-        post = item.post
+    async def _prepare(self, waiting: _Waiting, now: datetime, *, in_lane: bool) -> _Ready | None:
+        """Decide a post and seal its body; None when it was answered, or waits in its case's own lane."""
+        post = waiting.post
         try:
             decision = await self.permit(post.actor, post.thread_id, now)
             if not in_lane and decision.case_id in self._lanes:
-                self._lanes[decision.case_id].append(item)
-                return False
-            item.decision = decision
-            if not item.body:
+                self._lanes[decision.case_id].append(waiting)
+                return None
+            if not waiting.body:
                 category = decision.cell.category
                 key = self._keys.at_hand(decision.case_id, category)
                 if key is None:
                     key = await self._keys.sealing(decision.case_id, category)
-                item.body = seal_with(key, post.text, post.id, decision.case_id, category, post.actor.account_id)
+                waiting.body = seal_with(key, post.text, post.id, decision.case_id, category, post.actor.account_id)
         except DomainError as refusal:
-            item.done(item.post, refusal)
-            return False
+            waiting.done(post, refusal)
+            return None
         except Exception as error:  # noqa: BLE001  # one item's fault must not stop the writer for everybody
             log.warning("appender.item-failed", error=type(error).__name__)
-            item.done(item.post, Unavailable())
-            return False
-        return True
+            waiting.done(post, Unavailable())
+            return None
+        return _Ready(waiting, decision)
 
-    async def _append(self, batch: list[_Item], *, wait: bool) -> list[_Item]:
-        """Run the statement and answer what it did; return the items to decide again, in order."""
-        cases = {item.decision.case_id for item in batch if item.decision is not None}
-        listeners = {case_id: frozenset(self._listeners(case_id)) for case_id in cases}
-        heard = [(case_id, engagement) for case_id, present in listeners.items() for engagement in present]
+    async def _append(self, batch: list[_Ready], *, wait: bool) -> list[_Ready]:
+        """Run the statement and answer what it did; return the items to send again, in order."""
+        listeners = {case_id: frozenset(self._listeners(case_id)) for case_id, _ in labels(batch)}
         rows = await self._pool.fetch(
-            _STATEMENT,
-            self._clock(),
-            wait,
-            self._source,
-            *_columns(batch),
-            POLICY_VERSION,
-            [case_id for case_id, _ in heard],
-            [engagement for _, engagement in heard],
+            STATEMENT, *arguments(batch, listeners, now=self._clock(), wait=wait, source=self._source)
         )
-        done: list[tuple[_Item, Appended]] = []
-        again: list[_Item] = []
-        for item, row in zip(batch, rows, strict=True):
-            match row["outcome"]:
-                case "new" | "replay":
-                    done.append((item, _appended(item, row, listeners)))
-                case "stale" if item.tries < TRIES_MAX:
-                    self._forget(item)
-                    again.append(item)
-                case "busy":
-                    self._enter_lane(item)
-                case "key-reused":
-                    item.done(item.post, KeyReused())
-                case "session-ended":
-                    item.done(item.post, Unauthenticated())
-                case _:
-                    item.done(item.post, Unavailable())
-        for item, appended in done:
-            item.done(item.post, appended)
-        self._on_appended([appended for _, appended in done if not appended.replayed])
-        return again
+        answered = answer(batch, [dict(row) for row in rows])
+        if not answered.written:
+            return [
+                item for item, outcome in zip(batch, answered.outcomes, strict=True) if self._settle(item, outcome)
+            ]
+        appended = [
+            _appended(item, outcome, listeners, answered)
+            for item, outcome in zip(batch, answered.outcomes, strict=True)
+        ]
+        for item, result in zip(batch, appended, strict=True):
+            item.done(result)
+        self._on_appended(appended)
+        return []
 
-    def _forget(self, item: _Item) -> None:
-        item.tries += 1
-        if item.decision is not None:
-            self._decider.forget(item.decision.case_id)
+    def _settle(self, item: _Ready, outcome: Outcome) -> bool:
+        """Answer an item that stood in the way of its batch; True when it is to be sent again."""
+        match outcome.kind:
+            case "new":
+                return True
+            case "stale" if item.waiting.tries < TRIES_MAX:
+                item.waiting.tries += 1
+                self._decider.forget(item.decision.case_id)
+                return True
+            case "busy":
+                self._enter_lane(item)
+            case "replay":
+                item.done(_replayed(item, outcome))
+            case "key-reused":
+                item.done(KeyReused())
+            case "session-ended":
+                item.done(Unauthenticated())
+            case _:
+                item.done(Unavailable())
+        return False
 
-    def _enter_lane(self, item: _Item) -> None:
-        """Let a case that another transaction holds wait by itself, in order, without holding up the others."""
-        if item.decision is None:
-            return
+    def _enter_lane(self, item: _Ready) -> None:
+        """Let a case that another transaction holds wait by itself."""
         case_id = item.decision.case_id
         if case_id in self._lanes:
-            self._lanes[case_id].append(item)
+            self._lanes[case_id].append(item.waiting)
             return
-        self._lanes[case_id] = [item]
+        self._lanes[case_id] = deque([item.waiting])
         task = asyncio.create_task(self._run_lane(case_id), name="appender-lane")
         self._lane_tasks.add(task)
         task.add_done_callback(self._lane_tasks.discard)
 
-    async def _run_lane(self, case_id: CaseId) -> None:
-        while self._lanes[case_id]:
-            batch, self._lanes[case_id] = self._lanes[case_id][:BATCH_MAX], self._lanes[case_id][BATCH_MAX:]
-            await self._write(batch, wait=True)
-        del self._lanes[case_id]
 
-
-_STATEMENT = f"select * from append_messages({', '.join(f'${n}' for n in range(1, 32))})"  # noqa: S608  # no input
-
-
-def _appended(item: _Item, row: "asyncpg.Record", listeners: Mapping[CaseId, frozenset[EngagementId]]) -> Appended:
+def _appended(
+    item: _Ready, outcome: Outcome, listeners: Mapping[CaseId, frozenset[EngagementId]], answered: Answer
+) -> Appended:
     decision = item.decision
-    assert decision is not None
+    assert outcome.seq is not None
     return Appended(
         post=item.post,
         case_id=decision.case_id,
         cell=decision.cell,
         version=decision.version,
-        event_id=EventId(row["event_id"]),
-        seq=row["seq"],
-        at=row["at"],
-        replayed=row["outcome"] == "replay",
+        event_id=item.post.id,
+        seq=outcome.seq,
+        at=outcome.at,
+        replayed=False,
         listeners=listeners[decision.case_id],
-        audience=frozenset(row["audience"] or ()),
+        audience=answered.audiences.get((decision.case_id, decision.cell), frozenset()),
     )
 
 
-def _columns(batch: Sequence[_Item]) -> list[list[object]]:
-    """Return the batch as the arrays that ``append_messages`` unnests, in its order."""
-    return [list(column) for column in zip(*(_values(item) for item in batch), strict=True)]
-
-
-def _values(item: _Item) -> tuple[object, ...]:
-    post, decision = item.post, item.decision
-    assert decision is not None
-    actor, cell, holding = post.actor, decision.cell, decision.holding
-    return (
-        decision.case_id,
-        decision.version,
-        post.thread_id,
-        cell.patient_id,
-        cell.category,
-        cell.domain,
-        post.id,
-        actor.account_id,
-        actor.engagement_id,
-        actor.login_session_id,
-        post.kind,
-        item.body,
-        None,
-        post.key,
-        post.digest,
-        new_id(),
-        actor.role,
-        actor.organisation_id,
-        actor.responsible_account_id,
-        actor.purpose,
-        holding.ground,
-        holding.consent_id,
-        post.origin.channel,
-        post.origin.access_point,
-        post.origin.trace_id,
+def _replayed(item: _Ready, outcome: Outcome) -> Appended:
+    decision = item.decision
+    assert outcome.seq is not None
+    assert outcome.event_id is not None
+    return Appended(
+        post=item.post,
+        case_id=decision.case_id,
+        cell=decision.cell,
+        version=decision.version,
+        event_id=outcome.event_id,
+        seq=outcome.seq,
+        at=outcome.at,
+        replayed=True,
+        listeners=frozenset(),
+        audience=frozenset(),
     )

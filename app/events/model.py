@@ -28,7 +28,7 @@ class CaseEvent(SQLModel, table=True):
         Index("ix_case_event_thread", "case_id", "thread_id", "seq", postgresql_where=text("thread_id is not null")),
         Index("ix_case_event_author", "actor_account_id", "case_id", "seq"),
     )
-    case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
+    case_id: UUID = Field(primary_key=True)  # no foreign key: the append locks the case's head, which has one
     seq: int = Field(primary_key=True, sa_type=POSITION)
     id: UUID = Field(unique=True)
     type: str = Field(sa_type=TEXT)

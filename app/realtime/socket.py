@@ -24,7 +24,7 @@ from app.entitlement.knowledge import Knowledge
 from app.entitlement.permits import case_permit
 from app.entitlement.refusals import Refusals, record_refusal
 from app.events.appender import Appended, Appender
-from app.events.appender import Post as Draft
+from app.events.posting import Post as Draft
 from app.events.posting import digests_of
 from app.identity import service as identity
 from app.identity.directory import Directory
