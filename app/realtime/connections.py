@@ -134,11 +134,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._unfinished_bytes = 0
         super().on_body(body)
 
-    def on_message_complete(self) -> None:
-        """Count from here again."""
-        self._unfinished_bytes = 0
-        super().on_message_complete()
-
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over, and keep nothing of it."""
         self._done = True

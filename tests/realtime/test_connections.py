@@ -1,13 +1,24 @@
 """HTTP connections that begin badly, never end, or never read: each is gone in bounded time, and says nothing."""
 
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import repeat
 
 import pytest
 
-from tests.realtime.serving import BIG_ANSWER, ImpatientHttp, Server, eventually, handshake, read_all, serving
+from app.realtime.connections import MALFORMED as MALFORMED_ANSWER
+from tests.realtime.serving import (
+    BIG_ANSWER,
+    PATIENCE_SECONDS,
+    ImpatientHttp,
+    Server,
+    eventually,
+    handshake,
+    read_all,
+    serving,
+)
 
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n"
 
@@ -19,22 +30,32 @@ def server() -> Iterator[Server]:
         eventually(lambda: running.open_connections() == 0)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_over(server: Server) -> Iterator[None]:
+    yield
+    while not server.table.notes.empty():
+        server.table.notes.get()
+
+
 def drip(server: Server, *pieces: bytes) -> bytes:
-    """Send pieces in turn for as long as the connection takes them, and return what came back."""
     with server.connect() as connection:
-        connection.settimeout(0.02)
-        answer = b""
-        with suppress(ConnectionError):
-            for piece in pieces:
-                connection.sendall(piece)
-                try:
-                    received = connection.recv(65_536)
-                except TimeoutError:
-                    continue
+        return converse(connection, *pieces)
+
+
+def converse(connection: socket.socket, *pieces: bytes) -> bytes:
+    """Send pieces in turn for as long as the connection takes them, and return what came back until it ended."""
+    answer = b""
+    connection.settimeout(0.02)
+    with suppress(ConnectionError):
+        for piece in pieces:
+            connection.sendall(piece)
+            with suppress(TimeoutError):
+                received = connection.recv(65_536)
                 answer += received
                 if not received:
                     return answer
-        return answer + read_all(connection)
+    connection.settimeout(PATIENCE_SECONDS)
+    return answer + read_all(connection)
 
 
 def exchange(server: Server, data: bytes) -> bytes:
@@ -107,6 +128,7 @@ def test_a_head_just_within_the_limit_is_answered(server: Server) -> None:
     assert exchange(server, GET + b"a: " + b"x" * 32_000 + b"\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
+SLOW_POST = b"POST /body HTTP/1.1\r\nhost: localhost\r\ncontent-length: 20\r\n\r\n"
 CHUNKED = b"POST /body HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -126,13 +148,32 @@ def test_a_body_that_is_no_body_is_refused_and_the_application_told(server: Serv
     answer = drip(server, CHUNKED, *endless)
     assert answer.startswith(b"HTTP/1.1 400")
     assert server.table.notes.get(timeout=10) == "http.disconnect"
-    server.table.notes.get(timeout=10)
 
 
 def test_a_large_body_in_small_chunks_is_a_body(server: Server) -> None:
     assert exchange(server, CHUNKED + b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n").startswith(b"HTTP/1.1 200")
     assert server.table.notes.get(timeout=10) == "http.request"
-    server.table.notes.get(timeout=10)
+
+
+def test_a_body_may_come_more_slowly_than_a_head(server: Server) -> None:
+    assert drip(server, SLOW_POST, *repeat(b"x", 20)).startswith(b"HTTP/1.1 200")
+    assert server.table.notes.get(timeout=10) == "http.request"
+
+
+def test_a_refused_peer_that_stays_is_dropped(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"canary\r\n\r\n")
+        assert read_all(connection) == MALFORMED_ANSWER
+        eventually(lambda: server.open_connections() == 0)
+
+
+def test_a_peer_that_read_its_answer_is_not_held_to_have_not(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"GET /big HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        answer = bytearray()
+        while len(answer) < len(BIG_ANSWER) + answer.find(b"\r\n\r\n") + 4:
+            answer += connection.recv(1 << 20)
+        assert converse(connection, SLOW_POST, *repeat(b"x", 20)).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("kept", [b"keep-alive", b"close"])
@@ -152,6 +193,7 @@ def test_a_request_sent_before_the_answer_ends_the_connection_after_that_answer(
 ) -> None:
     answer = exchange(server, GET + b"\r\n" + second * 3)
     assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close\r\n" in answer
     assert answer.endswith(b"hello")
     assert answer.count(b"HTTP/1.1") == 1
 
