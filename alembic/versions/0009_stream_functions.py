@@ -25,7 +25,7 @@ create function append_messages(
     p_listen_case uuid[], p_listen_engagement uuid[]
 )
 returns table (ord bigint, outcome text, seq bigint, event_id uuid, at timestamptz, audience uuid[])
-language plpgsql volatile set search_path = public, pg_temp as $$
+language plpgsql volatile as $$
 #variable_conflict use_column
 declare
     v_at timestamptz;
@@ -141,7 +141,7 @@ create function read_stream(p_source text, p_case uuid, p_after bigint, p_limit 
 returns table (seq bigint, id uuid, type text, at timestamptz, actor_account_id uuid, actor_engagement_id uuid,
                thread_id uuid, patient_id uuid, category text, domain text, kind text, refers_to uuid, data jsonb,
                body_sealed bytea, addressees uuid[], retracted boolean, audience uuid[], version bigint)
-language sql volatile set search_path = public, pg_temp as $$
+language sql volatile as $$
     with event as (
         select e.*, h.access_version, (
             select array_agg(l.engagement_id) from unnest(p_listeners) as l (engagement_id)
@@ -177,7 +177,7 @@ OPENINGS = """
 create function read_openings(p_source text, p_case uuid, p_engagement uuid, p_now timestamptz, p_policy text)
 returns table (seq bigint, id uuid, at timestamptz, actor_account_id uuid, actor_engagement_id uuid, thread_id uuid,
                patient_id uuid, category text, domain text, body_sealed bytea, version bigint)
-language sql volatile set search_path = public, pg_temp as $$
+language sql volatile as $$
     with opening as (
         select t.opened_seq, e.id, e.at, e.actor_account_id, e.actor_engagement_id, t.id as thread_id, t.patient_id,
                t.category, t.domain, h.access_version,
@@ -213,7 +213,7 @@ $$
 LEASE = """
 create function lease(p_sessions uuid[], p_cases uuid[], p_now timestamptz)
 returns table (kind text, id uuid, seq bigint, version bigint)
-language sql stable set search_path = public, pg_temp as $$
+language sql stable as $$
     select 'ended', s.id, null::bigint, null::bigint
       from unnest(p_sessions) as s (id)
      where not exists (select 1 from login_session l
@@ -226,7 +226,7 @@ $$
 # What a worker decides messages from, in one snapshot: the version, the threads, the grants.
 SNAPSHOT = """
 create function case_snapshot(p_case uuid)
-returns jsonb language sql stable set search_path = public, pg_temp as $$
+returns jsonb language sql stable as $$
     select jsonb_build_object(
         'version', h.access_version, 'seq', h.seq,
         'threads', (select coalesce(jsonb_agg(jsonb_build_array(t.id, t.patient_id, t.category, t.domain)), '[]')
