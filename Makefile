@@ -25,7 +25,7 @@ check: dev-environment ## Format, then everything that test runs: what to do bef
 	@$(MAKE) --no-print-directory test
 
 tour: environment ## Walk through the story against a fresh instance, over real HTTP and WebSocket
-	@$(BIN)/python tests/tour.py
+	@$(BIN)/python -m tests.tour
 
 bench: dev-environment ## Measure a fresh instance: room test, fan-out, memory, beside its floors
 	@$(BIN)/python -m bench

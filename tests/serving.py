@@ -34,10 +34,9 @@ class MovableClock:
 
 
 @dataclass
-class Instance:
-    """A served application and a client to it."""
+class Service:
+    """A service somewhere on loopback, and a client to it; ``url`` has no path."""
 
-    app: FastAPI
     url: str
     http: httpx.AsyncClient
     tokens: dict[str, str] = field(default_factory=dict)
@@ -57,10 +56,17 @@ class Instance:
 
 
 @dataclass
+class Instance(Service):
+    """A service in this process, and the application behind it."""
+
+    app: FastAPI = field(kw_only=True)
+
+
+@dataclass
 class Caller:
     """Somebody signed in, calling over HTTP."""
 
-    instance: Instance
+    instance: Service
     persona: str
     token: str
 
@@ -123,7 +129,7 @@ async def serve(settings: Settings, clock: Clock = database_clock) -> AsyncItera
             await asyncio.sleep(0.01)
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=30) as http:
-            yield Instance(app, url, http)
+            yield Instance(url, http, app=app)
     finally:
         server.should_exit = True
         await task

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tests.serving import Caller, Instance
+from tests.serving import Caller, Service
 
 NAMES = {"given": "Mia", "family": "Lemmens"}
 
@@ -12,7 +12,7 @@ NAMES = {"given": "Mia", "family": "Lemmens"}
 class Table:
     """A case with its people."""
 
-    instance: Instance
+    instance: Service
     case_id: str
     patient_id: str
     members: dict[str, str]
@@ -22,20 +22,20 @@ class Table:
         return await self.instance.as_(persona)
 
 
-async def citizen_bsn(instance: Instance) -> str:
+async def citizen_bsn(instance: Service) -> str:
     """Return the demo citizen's BSN."""
     personas = (await instance.http.get("/demo-personas")).json()["items"]
     return next(str(item["testBsn"]) for item in personas if item["persona"] == "citizen")
 
 
-async def account_of(instance: Instance, persona: str) -> str:
+async def account_of(instance: Service, persona: str) -> str:
     """Return a persona's account id."""
     caller = await instance.as_(persona)
     return str((await caller.get("/me")).json()["id"])
 
 
 async def open_table(
-    instance: Instance, *, opener: str = "gp", question: str = "Hoe blijft zij veilig thuis?"
+    instance: Service, *, opener: str = "gp", question: str = "Hoe blijft zij veilig thuis?"
 ) -> Table:
     """Register the demo citizen and open a case."""
     caller = await instance.as_(opener)

@@ -31,6 +31,9 @@ class Role(StrEnum):
 PROFESSIONALS = frozenset({Role.GP, Role.POH, Role.SOCIAL_TEAM, Role.DISTRICT_NURSE, Role.SPECIALIST})
 """Roles that work with citizens under care or social secrecy."""
 
+OFFICIALS = frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ORG_ADMIN, Role.REGION_ADMIN, Role.INTEGRATION})
+"""Roles that run and watch over the region, and see no case."""
+
 TABLE_COMPANY = frozenset(
     {Role.INFORMAL_CARER, Role.EXPERIENCE_EXPERT, Role.VOLUNTEER, Role.SCHOOL, Role.HOUSING, Role.REPRESENTATIVE}
 )

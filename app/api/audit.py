@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field
 
-from app.access.vocabulary import Action
+from app.access.vocabulary import OFFICIALS, PROFESSIONALS, Action, Role
 from app.api.bodies import Instant
 from app.api.deps import RoleContext
 from app.api.edge import OperationRoute
@@ -19,6 +19,8 @@ from app.identity.directory import Person
 
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["audit"])
 
+# Who reads the log sees the names of those who act by profession; a citizen's would say whose record it is.
+PRIVATE_PERSONS = frozenset(Role) - PROFESSIONALS - OFFICIALS
 CODE = Field(default=None, pattern=r"^[a-z0-9_:-]{1,64}$")
 
 
@@ -153,7 +155,7 @@ def _out(row: "dict[str, object]", person: Person | None) -> AuditEventOut:
             "actor": ActorOut.model_validate(
                 {
                     "id": row["actor_account_id"],
-                    "name": person.name if person else None,
+                    "name": person.name if person and person.role not in PRIVATE_PERSONS else None,
                     "role": row["actor_role"],
                     "organisation_id": row["organisation_id"],
                 }
