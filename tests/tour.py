@@ -156,9 +156,7 @@ class Tour:
                 not any(_says("Verkeerde draad")(f) for f in third.heard if f["op"] == "event"), "retracted is gone"
             )
         prove((await worker.get(f"/messages/{wrong['id']}")).status_code == 404, "the retracted message is 404")
-        self.say(
-            "Messages flowed both ways; a retry was one message; a cut connection missed nothing; the retracted is gone."
-        )
+        self.say("Messages flowed both ways; a retry was one message; a cut missed nothing; a retracted one is gone.")
 
     async def withdraw(self, hers: Talk, his: Talk) -> None:
         """The citizen withdraws; it is quiet in the same breath."""
@@ -190,9 +188,7 @@ class Tour:
         own = [item["text"] for item in (await worker.get("/contributions")).json()["items"]]
         prove("Ik ga dinsdag langs." in own, "what she wrote stands under her contributions")
         prove((await poh.get(f"/threads/{social}")).status_code == 200, "others go on")
-        self.say(
-            "The citizen withdrew with her own token: the socket narrowed in the same breath; nothing later got through."
-        )
+        self.say("The citizen withdrew: the socket narrowed in the same breath, and nothing later got through.")
 
     async def hide_from_strangers(self) -> None:
         """Not there and not yours are the same bytes."""
