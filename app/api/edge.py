@@ -22,13 +22,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from app.access import policy
 from app.access.policy import CasePermit, Permit
 from app.api import bodies, limits
 from app.api.bodies import Body, faults_of
 from app.api.deps import AppendContext, Context, PublicContext, Services, case_touch
-from app.api.operations import Operation, Query, Scope
+from app.api.operations import ACCESS_MEMBER, Operation, Query, Scope
+from app.api.problems import MethodNotAllowed
 from app.audit import service as audit
 from app.audit.records import Origin, Outcome, Record, Touch, Who, who
 from app.core.errors import DomainError, Fault, Invalid, NotFound, Unauthenticated, Unavailable
@@ -64,11 +67,21 @@ class Incoming:
 class OperationRoute(APIRoute):
     """A route that was declared with :func:`app.api.operations.operation`; an undeclared one cannot be built."""
 
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        declared = _declared(endpoint)
+        options["openapi_extra"] = {**(options.get("openapi_extra") or {}), ACCESS_MEMBER: declared.described()}
+        super().__init__(path, endpoint, **options)
+
+    async def handle(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Answer, or name every method that this address has; the framework would name those of one route."""
+        if scope["method"] not in (self.methods or ()):
+            known = scope["app"].openapi()["paths"].get(self.path, self.methods or ())
+            raise MethodNotAllowed(method.upper() for method in known)
+        await super().handle(scope, receive, send)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler that runs this operation's checks in order."""
-        declared = getattr(self.endpoint, "operation", None)
-        if not isinstance(declared, Operation):
-            raise TypeError(f"{self.endpoint.__qualname__} declares no action, category and audit class")
+        declared = _declared(self.endpoint)
         inputs = _inputs_of(self.endpoint)
         status = self.status_code or 200
 
@@ -94,6 +107,13 @@ class OperationRoute(APIRoute):
                 raise Unavailable from None
 
         return handle
+
+
+def _declared(endpoint: Callable[..., Any]) -> Operation:
+    declared = getattr(endpoint, "operation", None)
+    if not isinstance(declared, Operation):
+        raise TypeError(f"{endpoint.__qualname__} declares no action, category and audit class")
+    return declared
 
 
 def _as_far_as_known(incoming: Incoming, refusal: DomainError) -> Who | None:

@@ -19,6 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 100
+ACCESS_MEMBER = "x-access"
+"""The member of an operation in the OpenAPI document that says what it declares."""
 
 
 class Scope(StrEnum):
@@ -60,6 +62,10 @@ class Operation:
     replay: Callable[[Any, UUID], Awaitable[BaseModel]] | None = None
     body_optional: bool = False
     appends: bool = False
+
+    def described(self) -> dict[str, str]:
+        """Return the declaration as the OpenAPI document shows it."""
+        return {"scope": self.scope, "action": self.action, "content": self.content, "audit": self.audit}
 
 
 def operation(

@@ -1,0 +1,121 @@
+"""What every operation and every frame is expected to declare, by hand: the tripwires compare it with the code.
+
+A new operation, frame or scope fails the suite until somebody has entered here what it is for; ``status`` is that of
+success.
+"""
+
+from dataclasses import dataclass
+
+PUBLIC, SELF, ROLE, CASE = "public", "self", "role", "case"
+CREATE, READ, UPDATE, DELETE, EXECUTE = "C", "R", "U", "D", "E"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One operation as the document must show it."""
+
+    method: str
+    path: str
+    scope: str
+    action: str
+    content: str
+    audit: str
+    status: int
+
+
+OPERATIONS = {
+    "health": Expected("get", "/health", PUBLIC, "system:read", "none", READ, 200),
+    "readiness": Expected("get", "/readiness", PUBLIC, "system:read", "none", READ, 200),
+    "listDemoPersonas": Expected("get", "/demo-personas", PUBLIC, "system:read", "none", READ, 200),
+    "issueDemoToken": Expected("post", "/demo-tokens", PUBLIC, "token:issue", "none", EXECUTE, 201),
+    "readMe": Expected("get", "/me", SELF, "me:read", "directory", READ, 200),
+    "listSessions": Expected("get", "/sessions", SELF, "session:list", "none", READ, 200),
+    "endCurrentSession": Expected("delete", "/sessions/current", SELF, "session:end", "none", DELETE, 204),
+    "endSession": Expected("delete", "/sessions/{sessionId}", SELF, "session:end", "none", DELETE, 204),
+    "listOrganisations": Expected("get", "/organisations", ROLE, "organisation:list", "directory", READ, 200),
+    "listAccounts": Expected("get", "/accounts", ROLE, "account:list", "directory", READ, 200),
+    "registerPatient": Expected("post", "/patients", ROLE, "patient:register", "identification", CREATE, 201),
+    "searchPatients": Expected("post", "/patients/_search", ROLE, "patient:search", "identification", EXECUTE, 200),
+    "openCase": Expected("post", "/cases", ROLE, "case:open", "case", CREATE, 201),
+    "listCases": Expected("get", "/cases", SELF, "case:list", "case", READ, 200),
+    "readCase": Expected("get", "/cases/{caseId}", CASE, "case:read", "case", READ, 200),
+    "readAccess": Expected("get", "/cases/{caseId}/access", CASE, "case:access", "case", READ, 200),
+    "inviteMember": Expected("post", "/cases/{caseId}/members", CASE, "member:invite", "case", CREATE, 201),
+    "listMembers": Expected("get", "/cases/{caseId}/members", CASE, "member:list", "case", READ, 200),
+    "listInvitations": Expected("get", "/invitations", SELF, "invitation:list", "none", READ, 200),
+    "acceptInvitation": Expected(
+        "post", "/cases/{caseId}/members/{memberId}/acceptance", CASE, "invitation:accept", "none", UPDATE, 201
+    ),
+    "refuseInvitation": Expected(
+        "post", "/cases/{caseId}/members/{memberId}/refusal", CASE, "invitation:refuse", "none", UPDATE, 201
+    ),
+    "endMember": Expected("delete", "/cases/{caseId}/members/{memberId}", CASE, "member:end", "none", DELETE, 204),
+    "recordPublicTask": Expected(
+        "post", "/cases/{caseId}/members/{memberId}/public-tasks", CASE, "public-task:record", "none", CREATE, 201
+    ),
+    "endPublicTask": Expected(
+        "post", "/cases/{caseId}/public-tasks/{taskId}/ending", CASE, "public-task:end", "none", UPDATE, 204
+    ),
+    "listConsentTexts": Expected("get", "/consent-texts", SELF, "consent-text:list", "none", READ, 200),
+    "giveConsent": Expected("post", "/cases/{caseId}/consents", CASE, "consent:give", "case", CREATE, 201),
+    "listConsents": Expected("get", "/cases/{caseId}/consents", CASE, "consent:list", "case", READ, 200),
+    "readConsent": Expected("get", "/consents/{consentId}", CASE, "consent:read", "case", READ, 200),
+    "previewWithdrawal": Expected(
+        "get", "/consents/{consentId}/withdrawal-preview", CASE, "consent:preview", "case", READ, 200
+    ),
+    "withdrawConsent": Expected(
+        "post", "/consents/{consentId}/withdrawal", CASE, "consent:withdraw", "case", UPDATE, 201
+    ),
+    "openThread": Expected("post", "/cases/{caseId}/threads", CASE, "thread:open", "case", CREATE, 201),
+    "listThreads": Expected("get", "/cases/{caseId}/threads", CASE, "thread:list", "case", READ, 200),
+    "readThread": Expected("get", "/threads/{threadId}", CASE, "thread:read", "case", READ, 200),
+    "postMessage": Expected("post", "/threads/{threadId}/messages", CASE, "message:post", "case", CREATE, 201),
+    "listMessages": Expected("get", "/threads/{threadId}/messages", CASE, "message:list", "case", READ, 200),
+    "readMessage": Expected("get", "/messages/{messageId}", CASE, "message:read", "case", READ, 200),
+    "correctMessage": Expected(
+        "post", "/messages/{messageId}/corrections", CASE, "message:correct", "case", CREATE, 201
+    ),
+    "retractMessage": Expected(
+        "post", "/messages/{messageId}/retraction", CASE, "message:retract", "case", DELETE, 201
+    ),
+    "listContributions": Expected("get", "/contributions", SELF, "contribution:list", "case", READ, 200),
+    "searchAuditEvents": Expected("get", "/audit/events", ROLE, "audit:search", "log", READ, 200),
+    "issueTicket": Expected("post", "/realtime-tickets", SELF, "realtime-ticket:issue", "none", EXECUTE, 201),
+}
+
+OUTSIDE = {
+    "/api/v1/openapi.json",
+    "/api/v1/realtime",
+    "/.well-known/jwks.json",
+    "/.well-known/openid-configuration",
+    "/docs",
+    "/docs/assets/{name}",
+    "/problems",
+    "/problems/{code}",
+}
+"""Addresses that are no operation: documents open to all, and the socket, whose frames are listed below."""
+
+CLIENT_FRAMES = {
+    "authenticate": (PUBLIC, "socket:authenticate", "none", "access"),
+    "join": (CASE, "case:listen", "event", "access"),
+    "leave": (SELF, "case:leave", "none", "none"),
+    "post": (CASE, "message:post", "thread", "change"),
+    "typing": (CASE, "thread:typing", "thread", "none"),
+    "ping": (SELF, "socket:ping", "none", "none"),
+}
+SERVER_FRAMES = {
+    "ready": (SELF, "socket:authenticate", "none", "access"),
+    "joined": (CASE, "case:listen", "contact_network", "access"),
+    "left": (SELF, "case:leave", "none", "none"),
+    "ack": (CASE, "message:post", "none", "change"),
+    "error": (PUBLIC, "socket:refuse", "none", "none"),
+    "presence": (CASE, "case:listen", "contact_network", "none"),
+    "typing": (CASE, "thread:typing", "thread", "none"),
+    "event": (CASE, "case:listen", "event", "access"),
+    "narrowed": (SELF, "case:listen", "none", "none"),
+    "ended": (SELF, "case:listen", "none", "none"),
+    "paused": (SELF, "case:listen", "none", "none"),
+    "resumed": (SELF, "case:listen", "none", "none"),
+    "bye": (PUBLIC, "socket:close", "none", "none"),
+    "pong": (SELF, "socket:ping", "none", "none"),
+}
