@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from app.api import audit, cases, consents, identity, members, messages, patients, realtime, system, threads
 from app.api.deps import Services
-from app.api.headers import API_VERSION, Conventions, request_id_of
+from app.api.headers import Conventions, request_id_of
 from app.api.limits import Guard
 from app.api.openapi import finish_document, operation_id
 from app.api.problems import problem_of, refusal_of, render
@@ -27,6 +27,7 @@ from app.core.db import open_database
 from app.core.ids import CaseId, EngagementId
 from app.core.logs import configure_logging
 from app.core.settings import Settings, SettingsError, load_settings
+from app.core.version import API_VERSION
 from app.crypto.keyring import KeyringFolder
 from app.crypto.service import build_crypto
 from app.entitlement.knowledge import Knowledge

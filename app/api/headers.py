@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import INTERNAL_ERROR, Problem, problem_of, render
 from app.core.errors import DomainError
+from app.core.version import API_VERSION
 
-API_VERSION = "0.1.0"
 HSTS_SECONDS = 31_536_000
 OPENAPI_PATH = "/api/v1/openapi.json"
 REFERENCE_PATH = "/docs"

@@ -6,30 +6,24 @@ first as middleware; the route calls the others in their turn.
 A body that declares too great a length is refused unread: the server throws the rest away as it comes in, so the
 connection survives. A body in chunks declares nothing; it is cut at the limit and the connection closed, and
 ``drain`` first takes in what is under way, because closing on unread data can make the client's kernel discard our
-answer. ``http_protocol`` holds the limits that lie below ASGI: the size of a request's head and the time it may take.
+answer. The limits that lie below ASGI, on a request's head, are the connection's own.
 """
 
 import asyncio
 import re
 from collections.abc import Collection
 from functools import lru_cache
-from typing import ClassVar, Final
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.headers import CSP_DATA, Headers, fixed_headers, new_request_id
 from app.api.problems import (
-    MEDIA_TYPE,
     HostNotAllowed,
-    MalformedRequest,
     PayloadTooLarge,
     RequestTimeout,
     UnsupportedMediaType,
-    body_bytes,
-    problem_of,
 )
 from app.core.errors import Fault, Invalid, NotFound
 
@@ -39,8 +33,6 @@ DRAIN_BYTES_MAX: Final = 16 * 1024 * 1024
 DRAIN_TIMEOUT_SECONDS: Final = 2.0
 LENGTH_DIGITS_MAX: Final = 18
 HOST_SPELLINGS_MAX: Final = 64
-HEAD_BYTES_MAX: Final = 64 * 1024
-HEAD_TIMEOUT_SECONDS: Final = 10.0
 
 _HOST = re.compile(rb"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 # One spelling per address: no percent-encoding, no empty or dot segment, no slash at the end.
@@ -193,87 +185,3 @@ async def drain(
                     return
     except TimeoutError:
         return
-
-
-class LimitedHttp(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with limits on a request's head; ``http_protocol`` fills in the class attributes."""
-
-    answer_headers: ClassVar[Headers] = ()
-    head_timeout_seconds: ClassVar[float] = HEAD_TIMEOUT_SECONDS
-
-    _head_open = True
-    _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Start the clock: a connection that never sends a head is closed too."""
-        super().connection_made(transport)
-        self._start_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
-        self._end_head()
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        """Begin to count."""
-        super().on_message_begin()
-        self._head_open, self._head_bytes = True, 0
-
-    def on_headers_complete(self) -> None:
-        """Stop counting and the clock; a WebSocket handshake leaves this class here."""
-        self._end_head()
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        """Feed the parser, then weigh a head that is still not complete."""
-        within_head = self._head_open
-        super().data_received(data)
-        if not self._head_open or self.transport.is_closing():
-            return
-        # A head that began within this read is weighed from the next one on: one read is a bound of its own.
-        self._head_bytes += len(data) if within_head else 0
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self.send_400_response("")
-        elif self._head_timer is None:
-            self._start_timer()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's own sentence is not part of our contract
-        """Answer bytes that are not HTTP in the same form as everything else, and close."""
-        self.transport.write(_malformed(self.answer_headers))
-        self.transport.close()
-
-    def _start_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_timeout_seconds, self.transport.abort)
-
-    def _end_head(self) -> None:
-        self._head_open = False
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-
-def http_protocol(public_url: str, timeout_seconds: float = HEAD_TIMEOUT_SECONDS) -> type[LimitedHttp]:
-    """Return the class for uvicorn's ``http`` setting, with the headers that fit the public address."""
-
-    class ConfiguredHttp(LimitedHttp):
-        answer_headers = fixed_headers(CSP_DATA, secure=public_url.startswith("https://"))
-        head_timeout_seconds = timeout_seconds
-
-    return ConfiguredHttp
-
-
-def _malformed(fixed: Headers) -> bytes:
-    """Return the whole answer, status line included, to bytes that are not an HTTP request."""
-    request_id = new_request_id()
-    problem = problem_of(MalformedRequest())
-    body = body_bytes(problem, request_id)
-    headers = (
-        *fixed,
-        (b"x-request-id", request_id.encode()),
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    )
-    lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-    return b"HTTP/1.1 400 Bad Request\r\n" + lines + b"\r\n" + body

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from fastapi.routing import APIRoute
 
-from app.api.headers import API_VERSION
 from app.api.problems import MEDIA_TYPE, STATUSES
 from app.core.errors import DomainError
+from app.core.version import API_VERSION
 
 Json = dict[str, Any]
 

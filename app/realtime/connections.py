@@ -13,6 +13,8 @@ from typing import ClassVar, Final
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.core.version import API_VERSION
+
 HEAD_TIMEOUT_SECONDS: Final = 10.0
 HEAD_BYTES_MAX: Final = 32 * 1024
 CONNECTIONS_MAX: Final = 20_000
@@ -30,7 +32,12 @@ def _answer(status: HTTPStatus, code: str, title: str, *headers: str) -> bytes:
         f"HTTP/1.1 {int(status)} {status.phrase}",
         "content-type: application/problem+json",
         f"content-length: {len(body)}",
+        f"api-version: {API_VERSION}",
         "cache-control: no-store",
+        "content-security-policy: default-src 'none'; frame-ancestors 'none'",
+        "referrer-policy: no-referrer",
+        "x-content-type-options: nosniff",
+        "x-frame-options: DENY",
         "connection: close",
         *headers,
         "\r\n",

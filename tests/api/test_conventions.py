@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.headers import API_VERSION, CSP_DATA, CSP_REFERENCE, Conventions, request_id_of
+from app.api.headers import CSP_DATA, CSP_REFERENCE, Conventions, request_id_of
 from app.api.limits import Guard
 from app.api.problems import (
     NOT_FOUND,
@@ -47,6 +47,7 @@ from app.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from app.core.version import API_VERSION
 
 CANARY = "Aleida-Canarie"
 REQUEST_ID = "5b0f7f0e-0d7c-4a3e-9a53-0d1d0c2b7a11"

@@ -15,21 +15,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive
 
-from app.api.headers import API_VERSION, Conventions
+from app.api.headers import Conventions
 from app.api.limits import (
     BODY_BYTES_MAX,
-    HEAD_BYTES_MAX,
     Guard,
     check_declared_body,
     check_host,
     check_query,
     check_target,
     drain,
-    http_protocol,
     read_body,
 )
 from app.api.problems import HostNotAllowed, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.core.errors import Invalid, NotFound
+from app.core.version import API_VERSION
+from app.realtime.connections import HEAD_BYTES_MAX, HttpProtocol
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 JSON = ("content-type", "application/json")
@@ -198,7 +198,7 @@ async def take(request: Request) -> Response:
 
 
 @asynccontextmanager
-async def serve(head_timeout_seconds: float = 5.0) -> AsyncIterator[int]:
+async def serve() -> AsyncIterator[int]:
     """Serve the edge on a free port of this machine, as the command line does."""
     app = Starlette(
         routes=[Route("/bodies", take, methods=["POST"])],
@@ -206,7 +206,7 @@ async def serve(head_timeout_seconds: float = 5.0) -> AsyncIterator[int]:
     )
     config = uvicorn.Config(
         app,
-        http=http_protocol("", head_timeout_seconds),
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -289,18 +289,4 @@ async def test_bytes_that_are_not_a_request_get_a_problem_with_our_headers(reque
         assert headers["content-type"] == "application/problem+json"
         assert headers["connection"] == "close"
         assert "server" not in headers
-        writer.close()
-
-
-@pytest.mark.parametrize(
-    "beginning", [b"", b"POST /bodies HTTP/1.1\r\nHost:", SMALL + b"GET /"], ids=["none", "1", "2"]
-)
-async def test_a_head_that_does_not_arrive_in_time_is_given_up(beginning: bytes) -> None:
-    async with serve(head_timeout_seconds=0.2) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(beginning)
-        if beginning.startswith(SMALL):
-            assert (await read_answer(reader))[0] == 200
-        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(reader.readexactly(1), 3)
         writer.close()
