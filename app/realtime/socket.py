@@ -52,6 +52,7 @@ from app.realtime.room import Seat
 from app.realtime.server import SocketProtocol
 
 CASES_PER_SOCKET_MAX = 100
+REQUESTS_MAX = 64
 log = structlog.get_logger()
 
 
@@ -170,6 +171,8 @@ class Socket:
                     self._post(output)
                 case _:
                     self._requests.append(output)
+                    if len(self._requests) >= REQUESTS_MAX:
+                        self._transport.pause_reading()
                     if self._working is None:
                         self._working = self._spawn(self._work())
 
@@ -184,6 +187,8 @@ class Socket:
         try:
             while self._requests and not self._closed:
                 await self._handle(self._requests.popleft())
+                if len(self._requests) < REQUESTS_MAX:
+                    self._transport.resume_reading()
         finally:
             self._working = None
 
