@@ -23,6 +23,8 @@ HTTP_PROTOCOL = "app.realtime.connections:HttpProtocol"
 SOCKET_PROTOCOL = "app.realtime.server:SocketProtocol"
 FRAME_BYTES_MAX = 65536
 DRAIN_SECONDS = 10
+# A worker that is only slow, on a machine that has too much to do, is not killed for it.
+WORKER_SILENCE_SECONDS = 30
 BACKLOG = 2048
 # The workers of a killed parent let go of the port in this time.
 PORT_WAIT_SECONDS = 3
@@ -127,6 +129,7 @@ def run_server(settings: Settings, listener: socket.socket) -> None:
         log_config=None,
         backlog=BACKLOG,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_worker_healthcheck=WORKER_SILENCE_SECONDS,
     )
     if settings.workers > 1:
         workers = Workers(config, sockets=[listener])

@@ -106,16 +106,16 @@ async def test_no_statement_or_value_reaches_the_servers_log(cluster: EmbeddedPo
     assert CANARY not in logged
 
 
-async def test_a_restart_keeps_what_was_written(place: Path) -> None:
-    with running(place / "data") as (_, urls):
+async def test_a_restart_keeps_what_was_written(data: Path) -> None:
+    with running(data) as (_, urls):
         await ask(urls.owner, "CREATE TABLE kept AS SELECT 42 AS answer")
-    with running(place / "data") as (_, again):
+    with running(data) as (_, again):
         assert await ask(again.owner, "SELECT answer FROM kept") == 42
     assert again.passwords == urls.passwords
 
 
-async def test_a_killed_server_is_started_again_under_the_same_urls(place: Path) -> None:
-    with running(place / "data") as (cluster, urls):
+async def test_a_killed_server_is_started_again_under_the_same_urls(data: Path) -> None:
+    with running(data) as (cluster, urls):
         assert not cluster.ensure_running()
         kill(cluster)
         assert cluster.ensure_running()
@@ -140,24 +140,24 @@ time.sleep(600)
 """
 
 
-async def test_a_server_left_behind_by_a_killed_parent_is_replaced(place: Path) -> None:
-    leave_server_behind(place / "data")
-    left = postmaster(place / "data")
+async def test_a_server_left_behind_by_a_killed_parent_is_replaced(data: Path) -> None:
+    leave_server_behind(data)
+    left = postmaster(data)
     os.kill(left, 0)
-    with running(place / "data") as (_, urls):
-        assert postmaster(place / "data") != left
+    with running(data) as (_, urls):
+        assert postmaster(data) != left
         assert await ask(urls.app, "SELECT 1") == 1
 
 
-async def test_a_pid_file_that_names_another_program_is_no_obstacle(place: Path) -> None:
-    with running(place / "data") as (cluster, urls):
-        old = postmaster(place / "data")
-        pid_file = place / "data" / "postgres" / "postmaster.pid"
+async def test_a_pid_file_that_names_another_program_is_no_obstacle(data: Path) -> None:
+    with running(data) as (cluster, urls):
+        old = postmaster(data)
+        pid_file = data / "postgres" / "postmaster.pid"
         text = pid_file.read_text()
         kill(cluster)
     pid_file.write_text(text.replace(str(old), str(os.getpid()), 1))
     (urls.socket / ".s.PGSQL.5432.lock").write_text(f"{os.getpid()}\n")
-    with running(place / "data") as (_, again):
+    with running(data) as (_, again):
         assert await ask(again.app, "SELECT 1") == 1
 
 
