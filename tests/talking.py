@@ -39,21 +39,45 @@ class Talk:
         """Send a frame."""
         await self.connection.send(orjson.dumps({"op": op, **members}).decode())
 
+    async def until(self, holds: Callable[[], bool], what: object, *, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait until something holds of what was heard, looking again at every frame."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not holds():
+                    if self.closed is not None:
+                        raise AssertionError(f"closed with {self.closed} before {what}; heard {self.heard[-20:]}")
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"no {what}; heard {self.heard[-20:]}") from None
+
     async def hear(self, op: str, matches: Callable[[Frame], bool] = lambda _: True) -> Frame:
         """Return the first frame of this op that fits, waiting for it."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                for frame in self.heard:
-                    if frame["op"] == op and matches(frame):
-                        return frame
-                if self.closed is not None:
-                    raise AssertionError(f"closed with {self.closed} before {op}; heard {self.heard}")
-                self._news.clear()
-                await self._news.wait()
+        await self.until(lambda: any(frame["op"] == op and matches(frame) for frame in self.heard), op)
+        return next(frame for frame in self.heard if frame["op"] == op and matches(frame))
+
+    async def any_of(self, *ops: str) -> Frame:
+        """Return the first frame of any of these ops, waiting for it."""
+        await self.until(lambda: any(frame["op"] in ops for frame in self.heard), ops)
+        return next(frame for frame in self.heard if frame["op"] in ops)
+
+    async def many(self, op: str, count: int, *, seconds: float = PATIENCE_SECONDS) -> list[Frame]:
+        """Return the frames of this op once there are so many."""
+        await self.until(lambda: len(self.all(op)) >= count, f"{count} {op}", seconds=seconds)
+        return self.all(op)
 
     async def event(self, type_: str, matches: Callable[[Frame], bool] = lambda _: True) -> Frame:
         """Return the first event of this type that fits, waiting for it."""
         return await self.hear("event", lambda frame: frame["type"] == type_ and matches(frame))
+
+    def all(self, op: str) -> list[Frame]:
+        """Return the frames of this op that were heard so far."""
+        return [frame for frame in self.heard if frame["op"] == op]
+
+    @property
+    def events(self) -> list[Frame]:
+        """The events heard so far."""
+        return self.all("event")
 
     async def close_code(self) -> int:
         """Wait for the end and return its code."""
@@ -65,12 +89,9 @@ class Talk:
 
     async def settle(self) -> None:
         """Wait until everything said before was answered: a pong overtakes nothing that was said earlier."""
-        before = sum(frame["op"] == "pong" for frame in self.heard)
+        before = len(self.all("pong"))
         await self.say("ping")
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while sum(frame["op"] == "pong" for frame in self.heard) == before:
-                self._news.clear()
-                await self._news.wait()
+        await self.many("pong", before + 1)
 
     async def close(self) -> None:
         """Hang up."""

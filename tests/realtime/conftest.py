@@ -1,0 +1,52 @@
+"""Instances that several tests of a module share: each test opens a case of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app.cli.postgres import Urls
+from app.core.settings import Settings
+from tests.conftest import TEMPLATE, settings_for
+from tests.serving import Instance, MovableClock, serve
+
+_numbers = count(1)
+
+
+@asynccontextmanager
+async def fresh_database(cluster: Urls) -> AsyncIterator[Urls]:
+    """Copy the template for as long as the block lasts."""
+    name = f"live{next(_numbers)}"
+    connection = await asyncpg.connect(cluster.for_database("postgres").superuser)
+    try:
+        await connection.execute(f"create database {name} template {TEMPLATE} strategy wal_log")
+        yield cluster.for_database(name)
+        await connection.execute(f"drop database {name} with (force)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def shared_urls(cluster: Urls) -> AsyncIterator[Urls]:
+    async with fresh_database(cluster) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="module")
+def shared_settings(shared_urls: Urls, scratch: Path) -> Settings:
+    return settings_for(shared_urls, scratch / "keys")
+
+
+@pytest.fixture(scope="module")
+async def shared(shared_settings: Settings) -> AsyncIterator[Instance]:
+    """One served instance for the whole module."""
+    async with serve(shared_settings) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def shared_clock() -> MovableClock:
+    return MovableClock()
