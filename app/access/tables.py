@@ -83,7 +83,7 @@ _CASE_FOLK = PARTICIPANTS
 
 ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
-        Action.ACCOUNT_LIST: PROFESSIONALS | {Role.ORG_ADMIN},
+        Action.ACCOUNT_LIST: PROFESSIONALS,
         Action.AUDIT_SEARCH: frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER}),
         Action.CASE_ACCESS: _CASE_FOLK,
         Action.CASE_LIST: _CASE_FOLK,

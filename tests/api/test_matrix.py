@@ -1,0 +1,264 @@
+"""Every operation, asked by everybody: nobody, the wrong role, a stranger, and somebody who may.
+
+Who may is not read from the policy that the service uses: ``ALLOWED`` is written by hand from DESIGN 5 and CONTRACT.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
+from tests.api.room import ABSENT, CARE, NAME, Room, another, problem_of
+from tests.serving import Caller
+from tests.stories import account_of
+
+Json = dict[str, Any]
+PROFESSIONALS = {"gp", "poh", "district-nurse", "specialist", "social-worker"}
+FOLK = PROFESSIONALS | {"citizen", "informal-carer"}
+OVERSEERS = {"auditor", "privacy-officer"}
+OFFICE = OVERSEERS | {"org-admin", "region-admin", "integration"}
+EVERYBODY = FOLK | OFFICE
+ALLOWED: dict[str, set[str]] = {
+    **{name: FOLK for name, one in OPERATIONS.items() if one.scope == CASE},
+    "readMessage": FOLK | {"privacy-officer"},
+    "giveConsent": FOLK - {"informal-carer"},
+    "readMe": EVERYBODY,
+    "listSessions": EVERYBODY,
+    "endCurrentSession": EVERYBODY,
+    "endSession": EVERYBODY,
+    "listConsentTexts": EVERYBODY,
+    "listOrganisations": PROFESSIONALS | {"org-admin"} | OVERSEERS,
+    "listAccounts": PROFESSIONALS,
+    "registerPatient": PROFESSIONALS,
+    "searchPatients": PROFESSIONALS,
+    "openCase": PROFESSIONALS | {"citizen"},
+    "listCases": FOLK,
+    "listInvitations": FOLK,
+    "listContributions": FOLK,
+    "searchAuditEvents": OVERSEERS,
+    "issueTicket": FOLK,
+}
+PROTECTED = {name: one for name, one in OPERATIONS.items() if one.scope != PUBLIC}
+ON_CASES = {name: one for name, one in OPERATIONS.items() if one.scope == CASE}
+BODIES: dict[str, Json] = {
+    "registerPatient": {"bsn": "999990019", "name": NAME, "birthDate": "1950-01-31", "neighbourhood": "limmel"},
+    "searchPatients": {"family": "Lemmens", "birthDate": "1941-03-02"},
+    "refuseInvitation": {"reason": "no-time"},
+    "recordPublicTask": {"law": "wmo2015"},
+    "postMessage": {"text": "Goedemorgen"},
+    "correctMessage": {"text": "Goedemiddag"},
+    "retractMessage": {"reason": "error"},
+}
+
+
+def target(room: Room, one: Expected, **ids: str) -> str:
+    """Return the path with the room's ids, or those given."""
+    known = {
+        "caseId": room.case_id,
+        "memberId": room.members["district-nurse"],
+        "taskId": ABSENT,
+        "threadId": room.ids["thread"],
+        "messageId": room.ids["message"],
+        "consentId": room.ids["consent"],
+        "sessionId": ABSENT,
+        **ids,
+    }
+    return one.path.format_map(known)
+
+
+async def ask(room: Room, caller: Caller, name: str, path: str) -> httpx.Response:
+    """Send an operation with a body that is good, if it takes one."""
+    return await caller.request(OPERATIONS[name].method, path, await body_of(room, name))
+
+
+async def body_of(room: Room, name: str) -> Json | None:
+    more: dict[str, Callable[[], Awaitable[Json]]] = {
+        "openCase": lambda: _known({"kind": "individual", "patientIds": [room.patient_id], "question": "Vraag?"}),
+        "inviteMember": lambda: room.member_body("gp-locum"),
+        "giveConsent": lambda: _known(room.consent_body()),
+        "openThread": lambda: _known({"patientId": room.patient_id, "category": CARE, "title": "Titel"}),
+    }
+    return await more[name]() if name in more else BODIES.get(name)
+
+
+async def _known(body: Json) -> Json:
+    return body
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+async def test_nobody_gets_anything_but_401(room: Room, name: str) -> None:
+    one = OPERATIONS[name]
+    for headers in ({}, {"Authorization": "Basic Z3A6Z3A="}, {"Authorization": "Bearer x"}):
+        answer = await room.anonymous(one.method, target(room, one), headers=headers, json=await body_of(room, name))
+        assert answer.status_code == 401
+        assert problem_of(answer)["code"] in {"unauthenticated", "token-invalid"}
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+async def test_a_role_that_never_may_is_forbidden_whatever_it_names(room: Room, name: str) -> None:
+    one = OPERATIONS[name]
+    there, *others = target(room, one), target(room, one, **dict.fromkeys(IDS, ABSENT)), target(room, one, **NONSENSE)
+    wrong = sorted(EVERYBODY - ALLOWED[name])
+    asked = [(persona, there) for persona in wrong] + [(persona, path) for persona in wrong[:1] for path in others]
+    for persona, path in asked:
+        caller = await room.as_(persona)
+        answer = await ask(room, caller, name, path)
+        assert (persona, path, answer.status_code) == (persona, path, 403)
+        problem_of(answer)
+        (record,) = await room.records(answer)
+        assert (record["action"], record["outcome"], record["reason"]) == (one.action, "denied", "forbidden")
+        assert record["actor_account_id"] is not None
+
+
+IDS = ("caseId", "memberId", "taskId", "threadId", "messageId", "consentId")
+NONSENSE = dict.fromkeys(IDS, "no-such-id")
+
+
+@pytest.mark.parametrize("name", ON_CASES)
+async def test_a_stranger_cannot_tell_a_case_from_none(room: Room, name: str) -> None:
+    """There, not there, and not an id: the same status, the same bytes, the same headers; and a record of each."""
+    one = OPERATIONS[name]
+    stranger = await room.as_("gp-other")
+    there = await ask(room, stranger, name, target(room, one))
+    others = [
+        await ask(room, stranger, name, target(room, one, **dict.fromkeys(IDS, ABSENT))),
+        await ask(room, stranger, name, target(room, one, **NONSENSE)),
+        await ask(room, stranger, name, target(room, one, **{name: room.case_id.upper() for name in IDS})),
+    ]
+    assert there.status_code == 404
+    problem_of(there)
+    for answer in others:
+        assert (answer.status_code, answer.content) == (404, there.content)
+        assert told(answer) == told(there)
+        (record,) = await room.records(answer)
+        assert (record["action"], record["outcome"]) == (one.action, "denied")
+    (record,) = await room.records(there)
+    assert (record["action"], record["outcome"], record["action_code"]) == (one.action, "denied", one.audit)
+    assert str(record["case_id"]) == room.case_id
+    assert str(record["patient_id"]) == room.patient_id
+    assert str(record["actor_account_id"]) == await account_of(room.instance, "gp-other")
+
+
+def told(answer: httpx.Response) -> dict[str, str]:
+    return {key: value for key, value in answer.headers.items() if key not in {"x-request-id", "date"}}
+
+
+@pytest.mark.parametrize("body", [None, {"unknown": 1}, []])
+async def test_a_stranger_learns_nothing_from_a_bad_body(room: Room, body: object) -> None:
+    """The permit comes before the body: what is not the stranger's is not there, well-formed or not."""
+    stranger = await room.as_("gp-other")
+    for one in ON_CASES.values():
+        answer = await stranger.request(one.method, target(room, one) + "?unknown=1", body)
+        assert (one.path, answer.status_code) == (one.path, 404)
+
+
+async def test_an_invitee_sees_no_more_of_the_case_than_a_stranger(room: Room) -> None:
+    invitee, stranger = await room.as_("specialist"), await room.as_("gp-other")
+    for name, one in ON_CASES.items():
+        if name in {"acceptInvitation", "refuseInvitation"}:
+            continue
+        seen = await ask(room, invitee, name, target(room, one))
+        absent = await ask(room, stranger, name, target(room, one, **dict.fromkeys(IDS, ABSENT)))
+        assert (name, seen.status_code, seen.content) == (name, 404, absent.content)
+        assert told(seen) == told(absent)
+
+
+async def _plain(room: Room, name: str) -> tuple[Caller, str]:
+    return await room.as_("gp"), target(room, OPERATIONS[name])
+
+
+async def _own_session(room: Room, name: str) -> tuple[Caller, str]:
+    caller = await another(room.instance, "gp")
+    sessions = (await caller.get("/sessions")).json()["items"]
+    (current,) = [item["id"] for item in sessions if item["current"]]
+    return caller, target(room, OPERATIONS[name], sessionId=current)
+
+
+async def _invitee(room: Room, name: str) -> tuple[Caller, str]:
+    persona = {"acceptInvitation": "gp-locum", "refuseInvitation": "social-worker-2"}[name]
+    member = await room.invited(persona)
+    return await room.as_(persona), target(room, OPERATIONS[name], memberId=member)
+
+
+async def _member_to_end(room: Room, name: str) -> tuple[Caller, str]:
+    member = await room.invited("informal-carer")
+    return await room.as_("gp"), target(room, OPERATIONS[name], memberId=member)
+
+
+async def _social_member(room: Room, name: str) -> tuple[Caller, str]:
+    return await room.as_("gp"), target(room, OPERATIONS[name], memberId=room.members["social-worker"])
+
+
+async def _task(room: Room, name: str) -> tuple[Caller, str]:
+    gp = await room.as_("gp")
+    made = await gp.made(f"{room.case}/members/{room.members['social-worker']}/public-tasks", {"law": "wmo2015"})
+    return gp, target(room, OPERATIONS[name], taskId=str(made["id"]))
+
+
+async def _own_message(room: Room, name: str) -> tuple[Caller, str]:
+    return await room.as_("gp"), target(room, OPERATIONS[name], messageId=await room.posted(room.ids["thread"]))
+
+
+async def _own_consent(room: Room, name: str) -> tuple[Caller, str]:
+    return await room.as_("gp"), target(room, OPERATIONS[name], consentId=await room.consented())
+
+
+async def _auditor(room: Room, name: str) -> tuple[Caller, str]:
+    return await room.as_("auditor"), target(room, OPERATIONS[name])
+
+
+READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
+    "endCurrentSession": _own_session,
+    "endSession": _own_session,
+    "acceptInvitation": _invitee,
+    "refuseInvitation": _invitee,
+    "endMember": _member_to_end,
+    "recordPublicTask": _social_member,
+    "endPublicTask": _task,
+    "correctMessage": _own_message,
+    "retractMessage": _own_message,
+    "withdrawConsent": _own_consent,
+    "searchAuditEvents": _auditor,
+    "inviteMember": _plain,
+}
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> None:
+    one = OPERATIONS[name]
+    caller, path = await READY.get(name, _plain)(room, name)
+    body = await body_of(room, name)
+    if name == "inviteMember":
+        body = await room.member_body("poh-youth")
+    answer = await caller.request(one.method, path, body)
+    assert answer.status_code == one.status, answer.text
+    records = await room.records(answer)
+    assert records, "no record"
+    for record in records:
+        assert (record["action"], record["action_code"]) == (one.action, one.audit)
+        assert (record["outcome"], record["origin"], record["reason"]) == ("success", "http", None)
+        assert str(record["actor_account_id"]) == await account_of(room.instance, caller.persona)
+        assert record["access_point"] == "127.0.0.1"
+        if one.scope == CASE:
+            assert str(record["case_id"]) == room.case_id
+            assert record["access_version"] is not None
+            if name not in {"acceptInvitation", "refuseInvitation"}:
+                assert record["ground"] is not None
+
+
+@pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one.scope == PUBLIC])
+async def test_what_is_public_needs_no_token(room: Room, name: str) -> None:
+    one = OPERATIONS[name]
+    body = {"persona": "gp"} if name == "issueDemoToken" else None
+    answer = await room.anonymous(one.method, one.path, json=body)
+    assert answer.status_code == one.status
+    records = await room.records(answer)
+    assert [record["action"] for record in records] == (["token:issue"] if name == "issueDemoToken" else [])
+
+
+def test_the_matrix_is_whole() -> None:
+    """Whoever adds an operation says here who may call it."""
+    assert ALLOWED.keys() == PROTECTED.keys()
