@@ -170,8 +170,10 @@ async def search_patients(
     """
     if bsn is not None:
         normal = normalise_bsn(bsn)
-        link_index = crypto.bsn.for_link(normal or "0" * 9)
-        rows = await store.search_patients(db, permit, bsn_link_index=link_index, name_index=None)
+        if normal is None:
+            return []
+        index = crypto.bsn.for_link(normal)
+        rows = await store.search_patients(db, permit, bsn_link_index=index, name_index=None)
     elif family is not None and birth_date is not None:
         index = _name_index(crypto, family, birth_date)
         rows = await store.search_patients(db, permit, bsn_link_index=None, name_index=index)

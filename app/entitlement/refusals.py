@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+import asyncpg
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who
@@ -20,6 +22,7 @@ from app.core.errors import (
 from app.core.ids import CaseId, PatientId
 from app.entitlement import permits
 
+UNWRITABLE = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 log = structlog.get_logger()
 
 
@@ -55,6 +58,23 @@ async def record_refusal(
     if actor is None:
         log.info("request.anonymous", code=refusal.code)
         return
+    try:
+        await _write(refusals, action, action_code, refusal, origin=origin, actor=actor, entity=entity)
+    except UNWRITABLE as error:
+        log.warning("database.unavailable", error=type(error).__name__)
+        raise Unavailable from None
+
+
+async def _write(
+    refusals: Refusals,
+    action: str,
+    action_code: ActionCode,
+    refusal: DomainError,
+    *,
+    origin: Origin,
+    actor: Who,
+    entity: tuple[str, UUID] | None,
+) -> None:
     denied = isinstance(refusal, Unauthenticated | Forbidden | NotFound)
     async with refusals.database.session() as db, db.begin():
         now = await permits.enter_as_time(db, refusals.clock())
