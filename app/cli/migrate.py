@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import asyncpg
+from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError as AlembicError
 from sqlalchemy.exc import SQLAlchemyError
 
-from alembic import command
 from app.cli.console import CommandError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "alembic"
