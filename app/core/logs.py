@@ -61,6 +61,7 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "seal.broken": frozenset({"where", "case_id", "seq"}),
     "socket.broken": _NONE,
     "socket.failed": _ERROR,
+    "socket.refusal-not-recorded": _ERROR,
     "stream.erased": frozenset({"case_id", "seq"}),
     "sweeper.failed": _ERROR,
     # Of this module.
