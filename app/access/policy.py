@@ -223,7 +223,8 @@ _ON_INVITATIONS = frozenset({Action.INVITATION_ACCEPT, Action.INVITATION_REFUSE}
 def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> DomainError | None:
     """Return why not, or None. What the actor may not see is not there; what it sees but may not do is forbidden."""
     if action in _ON_INVITATIONS:
-        return None if standing.member_status in (MemberStatus.INVITED, MemberStatus.ACCEPTED) else NotFound()
+        # A decided invitation is still there for whom it was for: deciding again is a conflict.
+        return NotFound() if standing.member_status in (None, MemberStatus.ENDED) else None
     if action is Action.MESSAGE_READ and actor.role is Role.PRIVACY_OFFICER:
         return None if standing.entity.retracted else NotFound()
     if not standing.seated:

@@ -335,9 +335,18 @@ async def preview_withdrawal(ctx: CaseContext, consent_id: ConsentIdPath) -> Pre
 
 
 @router.post("/consents/{consentId}/withdrawal", status_code=201)
-@operation(Scope.CASE, Action.CONSENT_WITHDRAW, ActionCode.UPDATE, Content.CASE, entity=CONSENT, body_optional=True)
+@operation(
+    Scope.CASE,
+    Action.CONSENT_WITHDRAW,
+    ActionCode.UPDATE,
+    Content.CASE,
+    entity=CONSENT,
+    body_optional=True,
+    replay=render_consent,
+)
 async def withdraw_consent(ctx: CaseContext, consent_id: ConsentIdPath, body: WithdrawalIn) -> ConsentOut:
     """Withdraw a consent; what rested on it closes at once, on every open socket. As easy as giving."""
+    ctx.resource_id = consent_id
     decider = body.decided_by.type if body.decided_by else "patient"
     await entitlement.withdraw_consent(
         ctx.db,

@@ -19,7 +19,6 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Send
@@ -31,9 +30,9 @@ from app.api import bodies, limits
 from app.api.bodies import Body, faults_of
 from app.api.deps import AppendContext, Context, PublicContext, Services, case_touch
 from app.api.operations import ACCESS_MEMBER, Operation, Query, Scope
-from app.api.problems import MethodNotAllowed
+from app.api.problems import MethodNotAllowed, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.audit import service as audit
-from app.audit.records import Origin, Outcome, Record, Touch, Who, who
+from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who, who
 from app.core.errors import DomainError, Fault, Invalid, NotFound, Unauthenticated, Unavailable
 from app.core.ids import ThreadId, new_id, parse_id
 from app.entitlement.permits import case_permit
@@ -47,6 +46,12 @@ log = structlog.get_logger()
 KEY_HEADER = b"idempotency-key"
 KEY_LENGTH_MAX = 128
 BEARER = b"bearer "
+KEY_PARAMETER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Makes a retry safe: the same key and body again have no second effect.",
+    "schema": {"type": "string", "pattern": f"^[!-~]{{1,{KEY_LENGTH_MAX}}}$"},
+}
 
 Endpoint = Callable[..., Awaitable[BaseModel | None]]
 
@@ -69,7 +74,10 @@ class OperationRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
         declared = _declared(endpoint)
-        options["openapi_extra"] = {**(options.get("openapi_extra") or {}), ACCESS_MEMBER: declared.described()}
+        said: dict[str, Any] = {ACCESS_MEMBER: declared.described()}
+        if declared.takes_key:
+            said["parameters"] = [KEY_PARAMETER]
+        options["openapi_extra"] = {**(options.get("openapi_extra") or {}), **said}
         super().__init__(path, endpoint, **options)
 
     async def handle(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -169,7 +177,7 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
     operation, request = incoming.operation, incoming.request
     raw = await _authenticated_body(incoming)
     if operation.scope is Scope.PUBLIC:
-        arguments = _arguments(request, raw, inputs, {}, operation)
+        arguments, _ = _arguments(request, raw, inputs, {}, operation)
         return Response(
             _json(await endpoint(PublicContext(incoming.services, incoming.origin), **arguments)),
             status,
@@ -181,9 +189,9 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
         async with db.begin():
             ids = {name: parse_id(request.path_params[alias]) for name, alias in inputs.path.items()}
             context = await _permit(incoming, db, ids)
-            arguments = _arguments(request, raw, inputs, ids, operation)
-            output, replayed = await _run(incoming, context, endpoint, arguments, raw)
-            await _record(incoming, context)
+            arguments, key = _arguments(request, raw, inputs, ids, operation)
+            output, replayed = await _run(incoming, context, endpoint, arguments, (key, raw))
+            await _record(incoming, context, replayed=replayed)
             answer = _answer(incoming, context, output, status=context.status or status, replayed=replayed)
         await incoming.services.after_commit(context.moved, context.ended_sessions)
     return answer
@@ -193,13 +201,27 @@ async def _authenticated_body(incoming: Incoming) -> bytes:
     """Check the credential, then size and media type, and return the body unread so far by anybody.
 
     Raises:
-        Unauthenticated, PayloadTooLarge, UnsupportedMediaType: in that order.
+        Unauthenticated, NotFound, PayloadTooLarge, UnsupportedMediaType, RequestTimeout: in that order.
     """
-    request = incoming.request
-    if incoming.operation.scope is not Scope.PUBLIC:
+    request, operation = incoming.request, incoming.operation
+    if operation.demo and not incoming.services.settings.demo:
+        raise NotFound
+    if operation.scope is not Scope.PUBLIC:
         incoming.claims = _authenticate(request, incoming.services)
-    limits.check_declared_body(request.scope)
-    return await limits.read_body(request.receive) if request.method in {"POST", "PUT", "PATCH"} else b""
+    try:
+        limits.check_declared_body(request.scope)
+        return await limits.read_body(request.receive) if _has_body(request) else b""
+    except (PayloadTooLarge, UnsupportedMediaType, RequestTimeout):
+        # The session is looked up with the permit, once the body is there. A body that is refused is no way to find
+        # out how long a token of an ended session goes on being one.
+        if incoming.claims is not None:
+            async with incoming.services.database.session() as db, db.begin():
+                await _enter(incoming, incoming.claims, db)
+        raise
+
+
+def _has_body(request: Request) -> bool:
+    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in request.scope["headers"])
 
 
 async def _handle_append(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, raw: bytes, status: int) -> Response:
@@ -215,8 +237,8 @@ async def _handle_append(incoming: Incoming, endpoint: Endpoint, inputs: Inputs,
         raise NotFound
     incoming.entity = ("thread", thread_id)
     await services.appender.permit(entered.actor, ThreadId(thread_id), services.clock() or datetime.now(UTC))
-    arguments = _arguments(incoming.request, raw, inputs, ids, incoming.operation)
-    context = AppendContext(services, entered.actor, incoming.origin, _idempotency_key(incoming.request))
+    arguments, key = _arguments(incoming.request, raw, inputs, ids, incoming.operation)
+    context = AppendContext(services, entered.actor, incoming.origin, key)
     output = await endpoint(context, **arguments)
     headers = {"Idempotent-Replayed": "true"} if context.replayed else {}
     return Response(_json(output), status, headers, "application/json")
@@ -235,6 +257,18 @@ def _authenticate(request: Request, services: Services) -> Claims:
     return services.verifier.verify(headers[0][len(BEARER) :].decode("latin-1"), now=int(now.timestamp()))
 
 
+async def _enter(incoming: Incoming, claims: Claims, db: AsyncSession) -> Entered:
+    """Enter the transaction through the session that the token names.
+
+    Raises:
+        Unauthenticated: it has ended, or is another account's.
+    """
+    incoming.entered = entered = await identity.enter(db, claims.sid, incoming.services.clock())
+    if entered.actor.account_id != claims.sub:
+        raise Unauthenticated
+    return entered
+
+
 async def _permit(incoming: Incoming, db: AsyncSession, ids: dict[str, UUID | None]) -> Context[Any]:
     """Enter the transaction and ask the policy.
 
@@ -244,56 +278,61 @@ async def _permit(incoming: Incoming, db: AsyncSession, ids: dict[str, UUID | No
     """
     operation, services = incoming.operation, incoming.services
     assert incoming.claims is not None
-    entered = await identity.enter(db, incoming.claims.sid, services.clock())
-    incoming.entered = entered
-    if entered.actor.account_id != incoming.claims.sub:
-        raise Unauthenticated
+    entered = await _enter(incoming, incoming.claims, db)
     permit: Permit
     if operation.scope is Scope.ROLE:
         permit = policy.authorize_role(entered.actor, operation.action, now=entered.now)
     else:
         permit = policy.authorize_self(entered.actor, operation.action, now=entered.now)
+    entity_id = None if operation.entity is None else ids[operation.entity.parameter]
+    if operation.entity is not None and entity_id is not None:
+        incoming.entity = (operation.entity.kind, entity_id)
     if any(value is None for value in ids.values()):
         raise NotFound
-    if operation.entity is not None and (entity_id := ids[operation.entity.parameter]) is not None:
-        incoming.entity = (operation.entity.kind, entity_id)
+    if operation.entity is not None and entity_id is not None:
         permit = await case_permit(db, entered, operation.action, operation.entity.kind, entity_id)
     return Context(services, db, entered.actor, entered.now, permit, operation.action, incoming.origin, new_id())
 
 
 def _arguments(
     request: Request, raw: bytes, inputs: Inputs, ids: dict[str, UUID | None], operation: Operation
-) -> dict[str, Any]:
-    """Return the endpoint's arguments, parsed.
+) -> tuple[dict[str, Any], bytes | None]:
+    """Return the endpoint's arguments, parsed, and the idempotency key.
 
     Raises:
-        Invalid: every fault of the query and of the body.
+        Invalid: every fault of the query, the body and the key.
     """
     arguments: dict[str, Any] = dict(ids)
     faults: list[Fault] = []
-    limits.check_query(request.scope)
+    key = None
     try:
-        parsed = _query(request.query_params, inputs.query)
+        parsed = _query(request, inputs.query)
         if parsed is not None:
             arguments["query"] = parsed
     except Invalid as invalid:
         faults += invalid.faults
     try:
         if inputs.body is not None or raw:
-            arguments["body"] = bodies.read_body(raw or _EMPTY[operation.body_optional], inputs.body or Body)
+            body = bodies.read_body(raw or _EMPTY[operation.body_optional], inputs.body or Body)
+            if inputs.body is not None:
+                arguments["body"] = body
+    except Invalid as invalid:
+        faults += invalid.faults
+    try:
+        key = _idempotency_key(request) if operation.takes_key else None
     except Invalid as invalid:
         faults += invalid.faults
     if faults:
         raise Invalid(*faults)
-    if inputs.body is None:
-        arguments.pop("body", None)
-    return arguments
+    return arguments, key
 
 
 _EMPTY = {True: b"{}", False: b""}
 
 
-def _query(given: QueryParams, model: type[Query] | None) -> Query | None:
+def _query(request: Request, model: type[Query] | None) -> Query | None:
+    limits.check_query(request.scope)
+    given = request.query_params
     if model is None:
         if given:
             raise Invalid(Fault("?", "unknown-parameter", "This operation takes no query parameters."))
@@ -309,11 +348,18 @@ def _query(given: QueryParams, model: type[Query] | None) -> Query | None:
 
 
 async def _run(
-    incoming: Incoming, context: Context[Any], endpoint: Endpoint, arguments: dict[str, Any], raw: bytes
+    incoming: Incoming,
+    context: Context[Any],
+    endpoint: Endpoint,
+    arguments: dict[str, Any],
+    keyed: tuple[bytes | None, bytes],
 ) -> tuple[BaseModel | None, bool]:
-    """Run the operation, or render what an earlier run with the same idempotency key made."""
+    """Run the operation, or render what an earlier run with the same idempotency key made.
+
+    ``keyed`` is that key, and the body it stands for.
+    """
     replay = incoming.operation.replay
-    key = _idempotency_key(incoming.request) if replay is not None else None
+    key, raw = keyed
     if key is None or replay is None:
         return await endpoint(context, **arguments), False
     digests = context.crypto.digests
@@ -325,6 +371,8 @@ async def _run(
     if earlier is not None:
         return await replay(context, earlier), True
     output = await endpoint(context, **arguments)
+    if context.status is not None:
+        return output, False  # Nothing was made, so a retry does no harm and gets the same answer.
     await events.remember_key(
         context.db,
         context.actor,
@@ -354,14 +402,14 @@ def _idempotency_key(request: Request) -> bytes | None:
     return key
 
 
-async def _record(incoming: Incoming, context: Context[Any]) -> None:
-    """Write the audit records of a success into its own transaction."""
+async def _record(incoming: Incoming, context: Context[Any], *, replayed: bool) -> None:
+    """Write the audit records of a success into its own transaction; a replay only read what was made before."""
     operation = incoming.operation
     touches = context.touched or [_default_touch(context)]
     records = [
         Record(
             action=operation.action,
-            action_code=operation.audit,
+            action_code=ActionCode.READ if replayed else operation.audit,
             outcome=Outcome.SUCCESS,
             who=who(context.actor),
             touch=touch,

@@ -45,6 +45,12 @@ class MemberStatusOut(Out):
     status: str
 
 
+class RefusedOut(MemberStatusOut):
+    """A refused invitation."""
+
+    reason: str
+
+
 class MembersOut(Out):
     """The members of a case, in the order they came."""
 
@@ -84,6 +90,13 @@ class PublicTaskOut(Out):
     member_id: UUID
     law: Law
     valid_from: At
+
+
+async def render_task(ctx: CaseContext, task_id: UUID) -> PublicTaskOut:
+    """Return a recorded public task."""
+    row = await cases.find_task(ctx.db, ctx.permit, task_id)
+    ctx.touch(case_touch(ctx.permit, "public-task", task_id))
+    return PublicTaskOut(id=task_id, member_id=row["member_id"], law=row["law"], valid_from=row["valid_from"])
 
 
 async def render_member(ctx: CaseContext, member_id: UUID) -> MemberStatusOut:
@@ -141,9 +154,10 @@ async def list_invitations(ctx: SelfContext) -> InvitationsOut:
 
 
 @router.post("/cases/{caseId}/members/{memberId}/acceptance", status_code=201)
-@operation(Scope.CASE, Action.INVITATION_ACCEPT, ActionCode.UPDATE, Content.NONE, entity=CASE)
+@operation(Scope.CASE, Action.INVITATION_ACCEPT, ActionCode.UPDATE, Content.NONE, entity=CASE, replay=render_member)
 async def accept_invitation(ctx: CaseContext, case_id: CaseIdPath, member_id: MemberIdPath) -> MemberStatusOut:
     """Accept one's own invitation."""
+    ctx.resource_id = member_id
     await seats.accept(ctx.db, ctx.permit, member_id)
     ctx.moved.add(ctx.permit.case_id)
     ctx.touch(case_touch(ctx.permit, "member", member_id))
@@ -154,12 +168,12 @@ async def accept_invitation(ctx: CaseContext, case_id: CaseIdPath, member_id: Me
 @operation(Scope.CASE, Action.INVITATION_REFUSE, ActionCode.UPDATE, Content.NONE, entity=CASE)
 async def refuse_invitation(
     ctx: CaseContext, case_id: CaseIdPath, member_id: MemberIdPath, body: RefusalIn
-) -> MemberStatusOut:
+) -> RefusedOut:
     """Refuse one's own invitation, with a coded reason."""
     await seats.refuse(ctx.db, ctx.permit, member_id, body.reason)
     ctx.moved.add(ctx.permit.case_id)
     ctx.touch(case_touch(ctx.permit, "member", member_id))
-    return MemberStatusOut(id=member_id, status="refused")
+    return RefusedOut(id=member_id, status="refused", reason=body.reason)
 
 
 @router.delete("/cases/{caseId}/members/{memberId}", status_code=204)
@@ -172,7 +186,7 @@ async def end_member(ctx: CaseContext, case_id: CaseIdPath, member_id: MemberIdP
 
 
 @router.post("/cases/{caseId}/members/{memberId}/public-tasks", status_code=201)
-@operation(Scope.CASE, Action.PUBLIC_TASK_RECORD, ActionCode.CREATE, Content.NONE, entity=CASE)
+@operation(Scope.CASE, Action.PUBLIC_TASK_RECORD, ActionCode.CREATE, Content.NONE, entity=CASE, replay=render_task)
 async def record_public_task(
     ctx: CaseContext, case_id: CaseIdPath, member_id: MemberIdPath, body: PublicTaskIn
 ) -> PublicTaskOut:
@@ -181,8 +195,7 @@ async def record_public_task(
         ctx.db, ctx.permit, member_id, task_id=ctx.resource_id, law=body.law, valid_from=body.valid_from
     )
     ctx.moved.add(ctx.permit.case_id)
-    ctx.touch(case_touch(ctx.permit, "public-task", ctx.resource_id))
-    return PublicTaskOut(id=ctx.resource_id, member_id=member_id, law=body.law, valid_from=body.valid_from or ctx.now)
+    return await render_task(ctx, ctx.resource_id)
 
 
 @router.post("/cases/{caseId}/public-tasks/{taskId}/ending", status_code=204)

@@ -11,11 +11,10 @@ from app.api.bodies import Body, Text
 from app.api.deps import AppendContext, CaseContext, SelfContext, case_touch
 from app.api.edge import OperationRoute
 from app.api.operations import MESSAGE, THREAD, Content, MessageIdPath, Out, Scope, ThreadIdPath, operation
-from app.api.schemas import At, AuthorRef, PageQuery, author_ref, before, next_cursor
+from app.api.schemas import At, AuthorRef, PageQuery, author_ref, before, next_cursor, no_cursor, open_cursor
 from app.audit import service as audit
 from app.audit.records import ActionCode, Outcome, Record, Touch, who
 from app.core.ids import CaseId, EventId, MessageId, ThreadId
-from app.crypto.errors import CursorInvalid
 from app.entitlement import service as entitlement
 from app.events.posting import Post, digests_of
 from app.identity import service as identity
@@ -183,14 +182,14 @@ async def _earlier(ctx: AppendContext, message_id: MessageId) -> MessageOut:
 @operation(Scope.CASE, Action.MESSAGE_LIST, ActionCode.READ, Content.CASE, entity=THREAD)
 async def list_messages(ctx: CaseContext, thread_id: ThreadIdPath, query: PageQuery) -> MessagesOut:
     """List the messages of a thread, oldest first from the cursor on."""
-    label = f"messages:{thread_id}".encode()
+    label = f"messages:{thread_id}"
     after = 0
     if query.cursor is not None:
-        match ctx.crypto.page_cursors.open(query.cursor, account=ctx.actor.account_id, query=label):
+        match open_cursor(ctx, query.cursor, label):
             case (int(position),):
                 after = position
             case _:
-                raise CursorInvalid
+                raise no_cursor()
     found = await threads.messages(ctx.db, ctx.permit, ctx.crypto, thread_id, after_seq=after, limit=query.limit + 1)
     shown = found[: query.limit]
     entity = ctx.permit.standing.entity
@@ -210,7 +209,7 @@ async def list_messages(ctx: CaseContext, thread_id: ThreadIdPath, query: PageQu
     people = await ctx.services.directory.people(info.author for info in shown)
     cursor = None
     if len(found) > query.limit:
-        cursor = ctx.crypto.page_cursors.seal((shown[-1].seq,), account=ctx.actor.account_id, query=label)
+        cursor = ctx.crypto.page_cursors.seal((shown[-1].seq,), account=ctx.actor.account_id, query=label.encode())
     return MessagesOut(items=[MessageOut(**_fields(info, people)) for info in shown], next_cursor=cursor)
 
 

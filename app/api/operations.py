@@ -52,7 +52,11 @@ class EntityPath:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """The declaration of one operation."""
+    """The declaration of one operation.
+
+    ``replay`` renders what an earlier request with the same key made. ``appends`` means that the appender decides and
+    writes; ``demo`` that outside demo mode there is no such operation.
+    """
 
     scope: Scope
     action: Action
@@ -62,6 +66,12 @@ class Operation:
     replay: Callable[[Any, UUID], Awaitable[BaseModel]] | None = None
     body_optional: bool = False
     appends: bool = False
+    demo: bool = False
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether an ``Idempotency-Key`` means anything here."""
+        return self.appends or self.replay is not None
 
     def described(self) -> dict[str, str]:
         """Return the declaration as the OpenAPI document shows it."""
@@ -78,8 +88,9 @@ def operation(
     replay: Callable[[Any, UUID], Awaitable[BaseModel]] | None = None,
     body_optional: bool = False,
     appends: bool = False,
+    demo: bool = False,
 ) -> Callable[[F], F]:
-    """Declare an endpoint. ``replay`` renders what a creating operation made, for an idempotent retry.
+    """Declare an endpoint; see :class:`Operation`.
 
     Raises:
         TypeError: a case operation that names no entity, or an entity without a case.
@@ -88,7 +99,7 @@ def operation(
         raise TypeError(f"{action}: an operation on a case names the thing in its path, and no other does")
 
     def declare(endpoint: F) -> F:
-        declared = Operation(scope, action, audit, content, entity, replay, body_optional, appends)
+        declared = Operation(scope, action, audit, content, entity, replay, body_optional, appends, demo)
         endpoint.operation = declared  # type: ignore[attr-defined]  # read back by OperationRoute
         # The first parameter is the edge's to give; the framework, which documents the others, must not see it.
         _context, *others = signature(endpoint).parameters.values()

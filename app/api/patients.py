@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from app.access.vocabulary import Action
 from app.api.bodies import Body, Day, Text, unfit
@@ -17,6 +17,7 @@ from app.cases import service as cases
 from app.cases.service import PatientInfo
 from app.core.errors import NotFound
 from app.core.ids import PatientId
+from app.crypto.bsn import normalise_bsn
 
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["patients"])
 
@@ -29,10 +30,16 @@ class NameBody(Body):
     prefix: Annotated[str, Text(1, 40)] | None = None
 
 
+def _passes_eleven_test(bsn: str) -> str:
+    if normalise_bsn(bsn) is None:
+        raise unfit("bsn-invalid", "This is not a valid BSN (11-proef).")
+    return bsn
+
+
 class PatientIn(Body):
     """A patient to register: a BSN, or the reason why there is none."""
 
-    bsn: Annotated[str, Field(pattern=r"^[0-9]{8,9}$")] | None = None
+    bsn: Annotated[str, Field(pattern=r"^[0-9]{8,9}$"), AfterValidator(_passes_eleven_test)] | None = None
     no_bsn_reason: Annotated[str, Text(1, 200)] | None = None
     name: NameBody
     birth_date: Day

@@ -11,6 +11,8 @@ from app.access.vocabulary import Role
 from app.api.deps import Context
 from app.api.operations import LIMIT_DEFAULT, LIMIT_MAX, Out, Query
 from app.core.clock import utc
+from app.core.errors import Fault
+from app.crypto.cursors import Scalar
 from app.crypto.errors import CursorInvalid
 from app.identity.directory import Person
 
@@ -71,12 +73,28 @@ def before(context: Context[Any], cursor: str | None, label: str) -> tuple[datet
     """
     if cursor is None:
         return None
-    position = context.crypto.page_cursors.open(cursor, account=context.actor.account_id, query=label.encode())
-    match position:
+    match open_cursor(context, cursor, label):
         case (str(at), str(last)):
             return datetime.fromisoformat(at), UUID(last)
         case _:
-            raise CursorInvalid
+            raise no_cursor()
+
+
+def open_cursor(context: Context[Any], cursor: str, label: str) -> tuple[Scalar, ...]:
+    """Return the position that a cursor holds.
+
+    Raises:
+        CursorInvalid: forged, or another account's or query's; it says which parameter that is.
+    """
+    try:
+        return context.crypto.page_cursors.open(cursor, account=context.actor.account_id, query=label.encode())
+    except CursorInvalid:
+        raise no_cursor() from None
+
+
+def no_cursor() -> CursorInvalid:
+    """Return the refusal of a cursor, with the parameter that it came in."""
+    return CursorInvalid(Fault("?cursor", CursorInvalid.code, "This is not a cursor of this list, given to you."))
 
 
 def next_cursor(context: Context[Any], at: datetime, last: UUID, label: str) -> str:

@@ -19,7 +19,7 @@ from app.api.edge import OperationRoute
 from app.api.operations import Content, Out, Scope, operation
 from app.api.schemas import OrganisationRef
 from app.audit.records import ActionCode
-from app.core.errors import Fault, Invalid, NotFound, Unavailable
+from app.core.errors import Fault, Invalid, Unavailable
 from app.crypto.errors import KeyringError
 from app.identity import demo
 
@@ -118,11 +118,9 @@ async def readiness(ctx: PublicContext) -> ReadinessOut:
 
 
 @router.get("/demo-personas", openapi_extra=OPEN)
-@operation(Scope.PUBLIC, Action.SYSTEM_READ, ActionCode.READ, Content.NONE)
+@operation(Scope.PUBLIC, Action.SYSTEM_READ, ActionCode.READ, Content.NONE, demo=True)
 async def list_demo_personas(ctx: PublicContext) -> PersonasOut:
     """List whom one can sign in as; in demo mode only."""
-    if not ctx.services.settings.demo:
-        raise NotFound
     items = [
         PersonaOut(
             persona=persona.key,
@@ -137,12 +135,10 @@ async def list_demo_personas(ctx: PublicContext) -> PersonasOut:
 
 
 @router.post("/demo-tokens", status_code=201, openapi_extra=OPEN)
-@operation(Scope.PUBLIC, Action.TOKEN_ISSUE, ActionCode.EXECUTE, Content.NONE)
+@operation(Scope.PUBLIC, Action.TOKEN_ISSUE, ActionCode.EXECUTE, Content.NONE, demo=True)
 async def issue_demo_token(ctx: PublicContext, body: DemoTokenIn) -> DemoTokenOut:
     """Sign in as a persona of the demo region; in demo mode only."""
     services = ctx.services
-    if not services.settings.demo:
-        raise NotFound
     persona = demo.BY_KEY.get(body.persona)
     if persona is None:
         raise Invalid(Fault("/persona", "unknown-value", "There is no such persona."))

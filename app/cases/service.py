@@ -15,7 +15,7 @@ from app.cases import store
 from app.cases.model import CareCase, Member, Patient, PublicTask
 from app.core.errors import Conflict, Fault, Invalid, NotFound
 from app.core.ids import CaseId, EngagementId, MemberId, PatientId
-from app.crypto.bsn import normalise_bsn, valid_bsn
+from app.crypto.bsn import normalise_bsn
 from app.crypto.sealing import DataKey, Place, key_id_of, open_text, seal_text
 from app.crypto.service import Crypto
 from app.events.bodies import open_bodies
@@ -90,7 +90,7 @@ async def register_patient(
         Invalid: the BSN does not pass the 11-proef.
     """
     bsn = normalise_bsn(new.bsn) if new.bsn is not None else None
-    if new.bsn is not None and (bsn is None or not valid_bsn(bsn)):
+    if new.bsn is not None and bsn is None:
         raise Invalid(Fault("/bsn", "bsn-invalid", "This is not a valid BSN (11-proef)."))
     organisation = permit.actor.organisation_id
     if organisation is None:
@@ -300,6 +300,18 @@ async def add_task(
             recorded_at=permit.now,
         ),
     )
+
+
+async def find_task(db: AsyncSession, permit: CasePermit, task_id: UUID) -> RowMapping:
+    """Return one public task of the permitted case.
+
+    Raises:
+        NotFound: there is none that the actor may see.
+    """
+    row = await store.task(db, permit, task_id)
+    if row is None:
+        raise NotFound
+    return row
 
 
 async def end_task(db: AsyncSession, permit: CasePermit, task_id: UUID) -> None:

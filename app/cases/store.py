@@ -209,6 +209,12 @@ async def add_task(db: AsyncSession, permit: RolePermit | CasePermit, task: Publ
     await db.execute(insert(PublicTask).values(task.model_dump()))
 
 
+async def task(db: AsyncSession, permit: CasePermit, task_id: UUID) -> RowMapping | None:
+    """Return one public task of the permitted case, if the actor may see it."""
+    statement = text("select id, member_id, law, valid_from from public_task where case_id = :case and id = :task")
+    return (await db.execute(statement, {"case": permit.case_id, "task": task_id})).mappings().first()
+
+
 async def end_task(db: AsyncSession, permit: CasePermit, task_id: UUID) -> int:
     """End a public task that is in force; return how many rows that changed, 0 or 1."""
     statement = text(
