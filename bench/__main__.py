@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from bench.http_client import Pool
 from bench.ours import OurHttpRoom, OurRoom
 from bench.process import usage
 from bench.room import Room
-from bench.service import BASE, SOCKET_RATE, Seat, Service, Tables, open_all
+from bench.service import BASE, SOCKET_RATE, Seat, Service, Tables, join_all, open_all
 
 SENDERS = (1, 8, 32)
 MEMBERS = 8
@@ -171,7 +172,7 @@ async def run_fanout(service: Service, report: Report, plan: Plan, folder: Path)
                 theirs = await fanout.Bare.open(bare.port, bare.child.pid, size)
                 for _ in range(plan.repeats):
                     for name, system in (("ours", ours), ("bare", theirs)):
-                        rate, lost, cpu = await fanout.measure(system, min(2.0, plan.seconds))
+                        rate, lost, cpu = await fanout.measure(system, min(1.5, plan.seconds))
                         report.add(f"fan-out {size} {name}", rate, "deliveries/s")
                         report.add(f"fan-out {size} {name} lost", lost, "deliveries")
                         report.add(f"fan-out {size} {name} server", cpu, "µs cpu/delivery")
@@ -216,7 +217,7 @@ async def run_page(service: Service, report: Report, plan: Plan, folder: Path) -
             for _ in range(plan.repeats):
                 for name, one in calls.items():
                     for connections in (1, 8):
-                        rate, p50, p99 = await floors.closed_loop(connections, min(1.5, plan.seconds), one)
+                        rate, p50, p99 = await floors.closed_loop(connections, min(1.0, plan.seconds), one)
                         report.add(f"{name} {connections}", rate, "req/s")
                         report.add(f"{name} {connections} p50", p50, "ms")
                         report.add(f"{name} {connections} p99", p99, "ms")
@@ -234,9 +235,9 @@ async def run_append(service: Service, report: Report, plan: Plan) -> None:
         floor = floors.AppendFloor(service.data)
         await floor.open()
         for _ in range(plan.repeats):
-            report.add("insert 1", await floor.one_by_one(1, min(1.5, plan.seconds)), "rows/s")
-            report.add("insert 8", await floor.one_by_one(8, min(1.5, plan.seconds)), "rows/s")
-            report.add("insert batch", await floor.in_batches(min(1.5, plan.seconds)), "rows/s")
+            report.add("insert 1", await floor.one_by_one(1, min(1.0, plan.seconds)), "rows/s")
+            report.add("insert 8", await floor.one_by_one(8, min(1.0, plan.seconds)), "rows/s")
+            report.add("insert batch", await floor.in_batches(min(1.0, plan.seconds)), "rows/s")
         await floor.close()
         report.show(("insert 1", "insert 8", "insert batch"))
 
@@ -267,7 +268,7 @@ async def run_idle(service: Service, report: Report, plan: Plan, folder: Path) -
             before = usage([worker]).rss_bytes
             lives = await open_all(service, places, join=False)
             await _memory(report, "idle socket ours, not joined", worker, before, plan.idle)
-            await asyncio.gather(*(live.join(seat.case_id) for live, seat in zip(lives, places, strict=True)))
+            await join_all(lives, places)
             await _memory(report, "idle socket ours", worker, before, plan.idle)
             ended = sum(live.ended for live in lives)
             if ended:
@@ -315,6 +316,9 @@ def allow_files(wanted: int) -> int:
 
 def main(argv: Sequence[str]) -> None:
     """Run the bench."""
+    signal.signal(
+        signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT)
+    )  # whoever stops us: nothing stays behind
     plan = arguments(argv)
     report = Report.create()
     begin = time.perf_counter()

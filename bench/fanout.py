@@ -94,7 +94,7 @@ class Ours:
         """Open the sockets."""
         await service.renew()
         places = [seats[number % len(seats)] for number in range(size)]
-        return cls(service, await open_all(service, places, at_once=OPEN_AT_ONCE), seats[0])
+        return cls(service, await open_all(service, places), seats[0])
 
     def _author(self, data: bytes, start: int, end: int) -> None:
         if data.startswith(b'{"op":"error"', start):

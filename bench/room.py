@@ -85,7 +85,7 @@ class Room:
         self._done: dict[bytes, int] = {}
         self._latencies: list[float] = []
         self._twice = 0
-        self._count = 0
+        self._count = time.time_ns()  # ids that no earlier run used: the service would take them for retries
 
     async def start(self) -> None:
         """Connect the adapter and warm the system up."""

@@ -9,17 +9,18 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
 
 from app.cli.folder import DataFolder
 from bench.cluster import postmaster_pids
-from bench.figures import Report
+from bench.figures import Report, say
 from bench.http_client import HttpFault, Pool
 from bench.process import Child, descendants, free_port, kill
 from bench.ws_client import Socket, SocketEnded
@@ -37,6 +38,9 @@ PERSONAS = (
     *("social-worker", "social-worker-2", "poh-youth"),
 )
 OPENER = "gp"
+AT_ONCE = 8  # more would wait for a database connection longer than the service lets anybody wait
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -344,18 +348,40 @@ class Live:
         self._socket.close()
 
 
-async def open_all(service: Service, seats: Sequence[Seat], *, join: bool = True, at_once: int = 32) -> list[Live]:
+async def open_all(service: Service, seats: Sequence[Seat], *, join: bool = True) -> list[Live]:
     """Open a socket for each seat, in order, a few at a time."""
     pool = Pool(service.port)
-    gate = asyncio.Semaphore(at_once)
 
     async def one(seat: Seat) -> Live:
-        async with gate:
-            live = await Live.open(service, seat.account, pool)
-            if join:
-                await live.join(seat.case_id)
-            return live
+        live = await Live.open(service, seat.account, pool)
+        if join:
+            await live.join(seat.case_id)
+        return live
 
-    lives = await asyncio.gather(*(one(seat) for seat in seats))
+    lives = await _few_at_a_time([partial(one, seat) for seat in seats], "sockets open")
     pool.close()
     return lives
+
+
+async def join_all(lives: Sequence[Live], seats: Sequence[Seat]) -> None:
+    """Let open sockets join the cases of their seats, a few at a time."""
+    await _few_at_a_time(
+        [partial(live.join, seat.case_id) for live, seat in zip(lives, seats, strict=True)], "sockets joined"
+    )
+
+
+async def _few_at_a_time(calls: Sequence[Callable[[], Awaitable[T]]], what: str) -> list[T]:
+    """Make all calls, ``AT_ONCE`` under way, and tell of every thousand."""
+    gate = asyncio.Semaphore(AT_ONCE)
+    done = 0
+
+    async def one(call: Callable[[], Awaitable[T]]) -> T:
+        nonlocal done
+        async with gate:
+            result = await call()
+        done += 1
+        if not done % 1000:
+            say(f"  {done:,} {what}")
+        return result
+
+    return await asyncio.gather(*(one(call) for call in calls))
