@@ -47,7 +47,7 @@ lint: dev-environment
 	@echo "== import-linter" && $(BIN)/python -c "from importlinter.cli import lint_imports_command as lint; lint()"
 
 tests: dev-environment
-	@echo "== pytest" && $(BIN)/python -m pytest -m "not nightly"
+	@echo "== pytest" && $(BIN)/python -m pytest -n 3 -m "not nightly"
 
 environment: python
 	@$(PYTHON) deploy/environment.py requirements.lock
