@@ -159,7 +159,7 @@ returns jsonb language sql stable {DEFINER} as $$
                        from subject s join patient p on p.id = s.patient_id where s.case_id = c.id),
         'seats', (select coalesce(jsonb_agg(jsonb_build_object(
                         'memberId', m.id, 'engagementId', e.id, 'accountId', e.account_id, 'role', e.role,
-                        'domain', e.domain, 'organisationId', e.organisation_id,
+                        'domain', e.domain, 'law', e.law, 'organisationId', e.organisation_id,
                         'directTreatment', m.direct_treatment, 'fromSeq', m.history_from_seq,
                         'validFrom', greatest(m.decided_at, e.valid_from, t.valid_from),
                         'validUntil', least(e.valid_until, t.valid_until),

@@ -157,6 +157,7 @@ def _seat(item: Mapping[str, Any]) -> Seat:
         account_id=AccountId(UUID(item["accountId"])),
         role=Role(item["role"]),
         domain=Domain(item["domain"]) if item["domain"] else None,
+        law=Law(item["law"]) if item["law"] else None,
         organisation_id=OrganisationId(UUID(item["organisationId"])) if item["organisationId"] else None,
         direct_treatment=item["directTreatment"],
         from_seq=item["fromSeq"],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from app.access.tables import IMPLIED, NEED_TO_KNOW, PUBLIC_TASK, SUBJECT
+from app.access.tables import IMPLIED, NEED_TO_KNOW, NEVER_BY_CONSENT, PUBLIC_TASK, SUBJECT
 from app.access.vocabulary import Category, Domain, Ground, Law, Role
 from app.core.ids import AccountId, ConsentId, EngagementId, MemberId, OrganisationId, PatientId, TeamId
 
@@ -42,6 +42,7 @@ class Seat:
     account_id: AccountId
     role: Role
     domain: Domain | None
+    law: Law | None
     organisation_id: OrganisationId | None
     direct_treatment: bool
     from_seq: int
@@ -119,10 +120,12 @@ class Grant:
 def derive(inputs: Inputs, *, now: datetime) -> frozenset[Grant]:
     """Return every grant that is in force at ``now`` or will be, and none that has lapsed.
 
-    First the grounds that rest on the member alone, then consents over those, then what any cell implies.
+    First the grounds that rest on the member alone, then what consents lift, then what recipients write back to
+    whoever holds the category by either, then what any cell implies.
     """
     held = set(_standing(inputs))
-    held |= set(_consented(inputs, frozenset(held)))
+    held |= set(_lifted(inputs))
+    held |= set(_answered(inputs, frozenset(held)))
     held |= set(_implied(held))
     return frozenset(grant for grant in held if grant.period.end is None or grant.period.end > now)
 
@@ -139,7 +142,11 @@ def _standing(inputs: Inputs) -> Iterator[Grant]:
                 yield from _cells(seat, subject.patient_id, table, seat.domain, Ground.DIRECT_TREATMENT)
             if seat.role is Role.SOCIAL_TEAM:
                 for task in inputs.tasks:
-                    if task.member_id == seat.member_id and (period := seat.period.within(task.period)):
+                    if (
+                        task.member_id == seat.member_id
+                        and task.law is seat.law
+                        and (period := seat.period.within(task.period))
+                    ):
                         yield from _cells(
                             replace(seat, period=period),
                             subject.patient_id,
@@ -170,46 +177,52 @@ def _cells(
         )
 
 
-def _consented(inputs: Inputs, standing: frozenset[Grant]) -> Iterator[Grant]:
-    """Yield what consents open: the consented cells, and what recipients write in their own domain to the senders."""
-    for consent in inputs.consents:
-        for seat in inputs.seats:
-            for period in _periods_of(consent, seat):
-                for category in consent.categories:
-                    for domain in consent.from_domains:
-                        yield _consent_grant(consent, seat, category, domain, consent.both_ways, period)
-                    if consent.both_ways and seat.domain is not None and seat.domain not in consent.from_domains:
-                        yield _consent_grant(consent, seat, category, seat.domain, True, period)
-                        yield from _answered(consent, inputs, standing, category, seat.domain, period)
+def _lifted(inputs: Inputs) -> Iterator[Grant]:
+    """Yield what consents open to their recipients: the lifted cells, and both ways the same in their own domain."""
+    for consent, seat, period in _reached(inputs):
+        for category in consent.categories - NEVER_BY_CONSENT:
+            for domain in consent.from_domains:
+                yield _consent_grant(consent, seat, category, domain, consent.both_ways, period)
+            if consent.both_ways and seat.domain is not None and seat.domain not in consent.from_domains:
+                yield _consent_grant(consent, seat, category, seat.domain, True, period)
 
 
-def _answered(
-    consent: Lifting,
-    inputs: Inputs,
-    standing: frozenset[Grant],
-    category: Category,
-    recipient_domain: Domain,
-    period: Period,
-) -> Iterator[Grant]:
-    """Yield the recipient's domain to members of the lifted domains who hold the category there."""
+def _answered(inputs: Inputs, held: frozenset[Grant]) -> Iterator[Grant]:
+    """Yield the recipients' domain to members of the lifted domains who hold the category in their own."""
     seats = {(seat.member_id, seat.engagement_id): seat for seat in inputs.seats}
-    for held in standing:
-        seat = seats[(held.member_id, held.engagement_id)]
-        if (
-            held.patient_id == consent.patient_id
-            and held.category is category
-            and held.domain in consent.from_domains
-            and seat.domain in consent.from_domains
-            and (both := held.period.within(period))
-        ):
-            yield _consent_grant(consent, seat, category, recipient_domain, True, both)
+    for consent, recipient, period in _reached(inputs):
+        if not consent.both_ways or recipient.domain is None:
+            continue
+        for grant in held:
+            seat = seats[(grant.member_id, grant.engagement_id)]
+            if (
+                grant.patient_id == consent.patient_id
+                and grant.category in consent.categories - NEVER_BY_CONSENT
+                and grant.domain is seat.domain
+                and seat.domain in consent.from_domains
+                # In the recipient's own domain a need-to-know table has said what one reads and what one writes.
+                and seat.domain is not recipient.domain
+                and (both := grant.period.within(period))
+            ):
+                yield _consent_grant(consent, seat, grant.category, recipient.domain, True, both)
+
+
+def _reached(inputs: Inputs) -> Iterator[tuple[Lifting, Seat, Period]]:
+    """Yield each consent with each seat it reaches, and when."""
+    for consent in inputs.consents:
+        own_account = next((s.account_id for s in inputs.subjects if s.patient_id == consent.patient_id), None)
+        for seat in inputs.seats:
+            # What is one's own needs no lifting; another citizen at the table, of the same household say, is reached.
+            if seat.role is Role.CITIZEN and seat.account_id == own_account:
+                continue
+            for period in _periods_of(consent, seat):
+                yield consent, seat, period
 
 
 def _periods_of(consent: Lifting, seat: Seat) -> Iterator[Period]:
     """Yield the periods in which the consent reaches this seat, at most one for each way it is named."""
-    # A consent never reaches the citizen's own seat: what is one's own needs no lifting.
     reach = seat.period.within(consent.period)
-    if reach is None or seat.role is Role.CITIZEN:
+    if reach is None:
         return
     for recipient in consent.recipients:
         if (
@@ -252,5 +265,5 @@ def _implied(held: Iterable[Grant]) -> Iterator[Grant]:
         seen.add(key)
         for category in IMPLIED:
             for domain in Domain:
-                # Names have no history to hold back: who may see anything sees who it is about and who else is there.
-                yield replace(grant, category=category, domain=domain, may_write=False, visible_from_seq=0)
+                # The bound stays: names and members are rows, which have none, but these labels stand on threads too.
+                yield replace(grant, category=category, domain=domain, may_write=False)
