@@ -123,7 +123,8 @@ def _decision(case_id: CaseId, snapshot: Snapshot, actor: Actor, thread_id: Thre
     cell = snapshot.threads.get(thread_id)
     if cell is None:
         raise NotFound
-    holding = authorize_post(actor, cell, snapshot.holdings.get(actor.engagement_id, ()), now=now)
+    held = snapshot.by_label.get((actor.engagement_id, cell.category, cell.domain), ())
+    holding = authorize_post(actor, cell, held, now=now)
     return Decision(case_id, snapshot.version, cell, holding)
 
 
