@@ -136,6 +136,8 @@ class Loss:
 async def preview_withdrawal(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> list[Loss]:
     """Return who would lose what if this consent were withdrawn now: the same derivation, without this consent.
 
+    As with the list of who may see what: subject and case manager see all of it, others what they would lose.
+
     Raises:
         NotFound: there is no such consent that the actor may read.
     """
@@ -144,8 +146,11 @@ async def preview_withdrawal(db: AsyncSession, permit: CasePermit, consent_id: U
     without = replace(inputs, consents=tuple(c for c in inputs.consents if c.consent_id != consent_id))
     before = _read_cells(derive(inputs, now=permit.now), permit.now)
     after = _read_cells(derive(without, now=permit.now), permit.now)
+    sees_all = permit.standing.manages or bool(permit.standing.subject_of)
     losses: dict[tuple[EngagementId, PatientId], list[tuple[Category, Domain]]] = {}
     for engagement, patient, category, domain in sorted(before - after, key=str):
+        if not (sees_all or engagement == permit.actor.engagement_id):
+            continue
         losses.setdefault((engagement, patient), []).append((category, domain))
     return [Loss(engagement, patient, tuple(cells)) for (engagement, patient), cells in losses.items()]
 

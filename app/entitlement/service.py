@@ -15,5 +15,5 @@ __all__ = ["Entered", "case_access", "case_permit", "enter_as_time", "place_of"]
 
 
 async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Sequence[RowMapping]:
-    """Return the grants in force at a moment: all for who oversees the case, one's own for others."""
+    """Return the grants in force at a moment: all for the case manager, a subject's own, or else the actor's own."""
     return await store.case_access(db, permit, at)

@@ -53,12 +53,16 @@ async def replace_grants(db: AsyncSession, case_id: CaseId, removed: Collection[
 
 
 async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Sequence[RowMapping]:
-    """Return the grants in force at a moment: all for who oversees the case, one's own for others."""
+    """Return the grants in force at a moment that the actor may know of, each as it shows, once."""
     statement = text(
-        "select member_id, patient_id, category, domain, may_write, ground, consent_id, valid_until"
-        " from case_access(:case, :at) order by member_id, patient_id, category, domain, ground, consent_id"
+        "select distinct member_id, patient_id, category, domain, may_write, ground, consent_id, valid_until"
+        "  from case_access(:case, :at)"
+        " where :all or patient_id = any(:own) or engagement_id = current_engagement()"
+        " order by member_id, patient_id, category, domain, ground, consent_id, may_write, valid_until"
     )
-    return (await db.execute(statement, {"case": permit.case_id, "at": at})).mappings().all()
+    standing = permit.standing
+    values = {"case": permit.case_id, "at": at, "all": standing.manages, "own": list(standing.subject_of)}
+    return (await db.execute(statement, values)).mappings().all()
 
 
 async def consent_audience(db: AsyncSession, case_id: CaseId, consent_id: ConsentId) -> Sequence[EngagementId]:
