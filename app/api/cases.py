@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import Field, model_validator
+from sqlalchemy.engine import RowMapping
 
 from app.access.policy import CasePermit
 from app.access.vocabulary import Action, CaseRole, Category, Domain, Ground, ReasonCode
 from app.api.bodies import Body, Instant, Text, unfit
 from app.api.deps import CaseContext, RoleContext, SelfContext, case_touch
 from app.api.edge import OperationRoute
-from app.api.operations import CASE, CaseIdPath, Content, Out, Query, Scope, operation
+from app.api.operations import CASE, CaseIdPath, Content, Out, Scope, operation
 from app.api.patients import PatientOut, patient_out
-from app.api.schemas import At, PageQuery, PersonRef, before, next_cursor, person_ref
+from app.api.schemas import At, PageQuery, PersonRef, WholeQuery, before, next_cursor, page_of, person_ref
 from app.audit.records import ActionCode, Touch
 from app.cases import service as cases
 from app.cases.service import CaseView, MemberView
@@ -118,8 +120,8 @@ class CasesQuery(PageQuery):
     status: Literal["requested", "open", "closed"] | None = None
 
 
-class AccessQuery(Query):
-    """At which moment; now when absent."""
+class AccessQuery(WholeQuery):
+    """At which moment; now when absent. The list comes whole unless a limit is asked for."""
 
     at: Instant | None = None
 
@@ -271,7 +273,13 @@ def _case_touches(permit: CasePermit, view: CaseView) -> list[Touch]:
 @router.get("/cases/{caseId}/access")
 @operation(Scope.CASE, Action.CASE_ACCESS, ActionCode.READ, Content.CASE, entity=CASE)
 async def read_access(ctx: CaseContext, case_id: CaseIdPath, query: AccessQuery) -> AccessListOut:
-    """Say who may see what, and why. Subject, opener and case manager see all of it, others their own cells."""
+    """Say who may see what, and why. Subject and case manager see all of it, others their own cells."""
     at: datetime = query.at or ctx.now
     rows = await entitlement.case_access(ctx.db, ctx.permit, at)
-    return AccessListOut(items=[AccessOut(**row) for row in rows], next_cursor=None)
+    shown, cursor = page_of(ctx, rows, query, f"access:{case_id}:{query.at}", _cell_id)
+    return AccessListOut(items=[AccessOut(**row) for row in shown], next_cursor=cursor)
+
+
+def _cell_id(row: RowMapping) -> str:
+    """Return what tells one cell from the others, short enough for a cursor."""
+    return sha256(repr(sorted(row.items(), key=str)).encode()).hexdigest()

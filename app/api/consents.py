@@ -13,7 +13,7 @@ from app.api.bodies import Body, Instant
 from app.api.deps import CaseContext, SelfContext, case_touch
 from app.api.edge import OperationRoute
 from app.api.operations import CASE, CONSENT, CaseIdPath, ConsentIdPath, Content, Out, Scope, operation
-from app.api.schemas import At, AuthorRef, PageQuery, PersonRef, author_ref, before, next_cursor, person_ref
+from app.api.schemas import At, AuthorRef, PageQuery, PersonRef, author_ref, before, next_cursor, page_of, person_ref
 from app.audit.records import ActionCode, Touch
 from app.consent import service as consent
 from app.consent.rules import NamedRecipient, RecipientType, Terms
@@ -186,15 +186,16 @@ class PreviewOut(Out):
 
 @router.get("/consent-texts")
 @operation(Scope.SELF, Action.CONSENT_TEXT_LIST, ActionCode.READ, Content.NONE)
-async def list_consent_texts(ctx: SelfContext) -> ConsentTextsOut:
+async def list_consent_texts(ctx: SelfContext, query: PageQuery) -> ConsentTextsOut:
     """List the texts that citizens are shown or read, with their hashes."""
+    shown, cursor = page_of(ctx, TEXTS, query, "consent-texts", lambda text: text.version)
     items = [
         ConsentTextOut(
             version=text.version, language=text.language, level=text.level, text=text.text, sha256=text.sha256
         )
-        for text in TEXTS
+        for text in shown
     ]
-    return ConsentTextsOut(items=items, next_cursor=None)
+    return ConsentTextsOut(items=items, next_cursor=cursor)
 
 
 def _terms(ctx: CaseContext, body: ConsentIn) -> Terms:

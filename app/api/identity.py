@@ -9,8 +9,8 @@ from pydantic import Field
 from app.access.vocabulary import Action, Domain, Law, Role
 from app.api.deps import RoleContext, SelfContext
 from app.api.edge import OperationRoute
-from app.api.operations import Content, Out, Query, Scope, operation
-from app.api.schemas import At, OrganisationRef, PersonRef, person_ref
+from app.api.operations import Content, Out, Scope, operation
+from app.api.schemas import At, OrganisationRef, PageQuery, PersonRef, page_of, person_ref
 from app.audit.records import ActionCode, Touch
 from app.identity import service as identity
 
@@ -76,7 +76,7 @@ class AccountsOut(Out):
     next_cursor: str | None
 
 
-class AccountsQuery(Query):
+class AccountsQuery(PageQuery):
     """Of which organisation and role; all when absent."""
 
     organisation_id: UUID | None = None
@@ -108,8 +108,10 @@ async def read_me(ctx: SelfContext) -> MeOut:
 
 @router.get("/sessions", tags=["identity"])
 @operation(Scope.SELF, Action.SESSION_LIST, ActionCode.READ, Content.NONE)
-async def list_sessions(ctx: SelfContext) -> SessionsOut:
-    """List one's own signed-in devices."""
+async def list_sessions(ctx: SelfContext, query: PageQuery) -> SessionsOut:
+    """List one's own signed-in devices, newest first."""
+    sessions = await identity.list_sessions(ctx.db, ctx.permit)
+    shown, cursor = page_of(ctx, sessions, query, "sessions", lambda session: session.id)
     items = [
         SessionOut(
             id=session.id,
@@ -118,9 +120,9 @@ async def list_sessions(ctx: SelfContext) -> SessionsOut:
             expires_at=session.expires_at,
             current=session.id == ctx.actor.login_session_id,
         )
-        for session in await identity.list_sessions(ctx.db, ctx.permit)
+        for session in shown
     ]
-    return SessionsOut(items=items, next_cursor=None)
+    return SessionsOut(items=items, next_cursor=cursor)
 
 
 @router.delete("/sessions/current", status_code=204, tags=["identity"])
@@ -147,21 +149,24 @@ async def _end(ctx: SelfContext, session_id: UUID) -> None:
 
 @router.get("/organisations", tags=["organisations"])
 @operation(Scope.ROLE, Action.ORGANISATION_LIST, ActionCode.READ, Content.DIRECTORY)
-async def list_organisations(ctx: RoleContext) -> OrganisationsOut:
-    """List the organisations of the region."""
+async def list_organisations(ctx: RoleContext, query: PageQuery) -> OrganisationsOut:
+    """List the organisations of the region, by name."""
+    found = await identity.list_organisations(ctx.db, ctx.permit)
+    shown, cursor = page_of(ctx, found, query, "organisations", lambda organisation: organisation.id)
     items = [
-        OrganisationOut(id=organisation.id, name=organisation.name, kind=organisation.kind)
-        for organisation in await identity.list_organisations(ctx.db, ctx.permit)
+        OrganisationOut(id=organisation.id, name=organisation.name, kind=organisation.kind) for organisation in shown
     ]
-    return OrganisationsOut(items=items, next_cursor=None)
+    return OrganisationsOut(items=items, next_cursor=cursor)
 
 
 @router.get("/accounts", tags=["organisations"])
 @operation(Scope.ROLE, Action.ACCOUNT_LIST, ActionCode.READ, Content.DIRECTORY)
 async def list_accounts(ctx: RoleContext, query: AccountsQuery) -> AccountsOut:
-    """List the people one can invite; never citizens."""
+    """List the professionals one can invite; never citizens and their relatives."""
     found = await identity.list_engagements(
         ctx.db, ctx.permit, organisation_id=query.organisation_id, role=query.role
     )
-    people = await ctx.services.directory.people(found)
-    return AccountsOut(items=[person_ref(people[engagement]) for engagement in found], next_cursor=None)
+    label = f"accounts:{query.organisation_id}:{query.role}"
+    shown, cursor = page_of(ctx, found, query, label, lambda engagement: engagement)
+    people = await ctx.services.directory.people(shown)
+    return AccountsOut(items=[person_ref(people[engagement]) for engagement in shown], next_cursor=cursor)

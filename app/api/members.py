@@ -12,7 +12,7 @@ from app.api.cases import MemberOut, member_outs
 from app.api.deps import CaseContext, SelfContext, case_touch
 from app.api.edge import OperationRoute
 from app.api.operations import CASE, CaseIdPath, Content, MemberIdPath, Out, Scope, TaskIdPath, operation
-from app.api.schemas import At, PersonRef, person_ref
+from app.api.schemas import At, PageQuery, PersonRef, page_of, person_ref
 from app.audit.records import ActionCode, Touch
 from app.cases import service as cases
 from app.core.ids import AccountId, MemberId
@@ -52,7 +52,7 @@ class RefusedOut(MemberStatusOut):
 
 
 class MembersOut(Out):
-    """The members of a case, in the order they came."""
+    """The members of a case, newest first."""
 
     items: list[MemberOut]
     next_cursor: str | None
@@ -126,17 +126,19 @@ async def invite_member(ctx: CaseContext, case_id: CaseIdPath, body: MemberIn) -
 
 @router.get("/cases/{caseId}/members")
 @operation(Scope.CASE, Action.MEMBER_LIST, ActionCode.READ, Content.CASE, entity=CASE)
-async def list_members(ctx: CaseContext, case_id: CaseIdPath) -> MembersOut:
-    """List who sits at the table."""
-    members = await cases.members(ctx.db, ctx.permit)
-    return MembersOut(items=await member_outs(ctx, members), next_cursor=None)
+async def list_members(ctx: CaseContext, case_id: CaseIdPath, query: PageQuery) -> MembersOut:
+    """List who sits at the table, newest first."""
+    members = (await cases.members(ctx.db, ctx.permit))[::-1]
+    shown, cursor = page_of(ctx, members, query, f"members:{case_id}", lambda member: member.id)
+    return MembersOut(items=await member_outs(ctx, shown), next_cursor=cursor)
 
 
 @router.get("/invitations")
 @operation(Scope.SELF, Action.INVITATION_LIST, ActionCode.READ, Content.NONE)
-async def list_invitations(ctx: SelfContext) -> InvitationsOut:
+async def list_invitations(ctx: SelfContext, query: PageQuery) -> InvitationsOut:
     """List one's own open invitations, newest first; the case itself stays hidden until one accepts."""
-    rows = await cases.invitations(ctx.db, ctx.permit)
+    found = await cases.invitations(ctx.db, ctx.permit)
+    rows, cursor = page_of(ctx, found, query, "invitations", lambda row: row["member_id"])
     people = await ctx.services.directory.people(row["invited_by"] for row in rows)
     ctx.touch(*(Touch("invitation", row["member_id"], row["case_id"]) for row in rows))
     items = [
@@ -150,7 +152,7 @@ async def list_invitations(ctx: SelfContext) -> InvitationsOut:
         )
         for row in rows
     ]
-    return InvitationsOut(items=items, next_cursor=None)
+    return InvitationsOut(items=items, next_cursor=cursor)
 
 
 @router.post("/cases/{caseId}/members/{memberId}/acceptance", status_code=201)

@@ -1,8 +1,8 @@
 """Shapes that several resources share: people, cells, pages of lists."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from pydantic import Field, PlainSerializer
@@ -20,11 +20,25 @@ At = Annotated[datetime, PlainSerializer(utc, return_type=str, when_used="json")
 """An instant in UTC, RFC 3339 with milliseconds."""
 
 
-class PageQuery(Query):
-    """Which part of a list."""
+T = TypeVar("T")
+
+
+class CursorQuery(Query):
+    """From where on."""
 
     cursor: str | None = Field(default=None, max_length=512, description="Where the previous page ended.")
+
+
+class PageQuery(CursorQuery):
+    """Which part of a list."""
+
     limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many items at most.")
+
+
+class WholeQuery(CursorQuery):
+    """Which part of a list that comes whole unless a limit is asked for."""
+
+    limit: int | None = Field(default=None, ge=1, le=LIMIT_MAX, description="How many items at most; else all.")
 
 
 class OrganisationRef(Out):
@@ -95,6 +109,29 @@ def open_cursor(context: Context[Any], cursor: str, label: str) -> tuple[Scalar,
 def no_cursor() -> CursorInvalid:
     """Return the refusal of a cursor, with the parameter that it came in."""
     return CursorInvalid(Fault("?cursor", CursorInvalid.code, "This is not a cursor of this list, given to you."))
+
+
+def page_of(
+    context: Context[Any], items: Sequence[T], query: PageQuery | WholeQuery, label: str, id_of: Callable[[T], object]
+) -> tuple[Sequence[T], str | None]:
+    """Return one page of a list that is whole at hand, and the cursor to the next; ``id_of`` tells items apart.
+
+    Raises:
+        CursorInvalid: forged, another account's or list's, or the item it ended at is there no longer.
+    """
+    ids = [str(id_of(item)) for item in items]
+    first = 0
+    if query.cursor is not None:
+        match open_cursor(context, query.cursor, label):
+            case (str(last),) if last in ids:
+                first = ids.index(last) + 1
+            case _:
+                raise no_cursor()
+    end = first + (query.limit or len(items))
+    if end >= len(items):
+        return items[first:], None
+    cursor = context.crypto.page_cursors.seal((ids[end - 1],), account=context.actor.account_id, query=label.encode())
+    return items[first:end], cursor
 
 
 def next_cursor(context: Context[Any], at: datetime, last: UUID, label: str) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import RolePermit, SelfPermit
+from app.access.vocabulary import PROFESSIONALS
 
 _ENTER = text("select * from enter(:session, :now)")
 
@@ -64,14 +65,19 @@ async def organisations(db: AsyncSession, permit: RolePermit) -> Sequence[RowMap
 async def engagements(
     db: AsyncSession, permit: RolePermit, *, organisation_id: UUID | None, role: str | None
 ) -> Sequence[UUID]:
-    """Return the engagements in force of professionals and others who can be invited; never citizens'."""
+    """Return the professionals' engagements in force; private persons stand in no list."""
     statement = text(
-        "select id from engagement where role <> 'citizen'"
+        "select id from engagement where role = any(:professionals)"
         " and (cast(:organisation as uuid) is null or organisation_id = :organisation)"
         " and (cast(:role as text) is null or role = :role)"
         " and valid_from <= :now and (valid_until is null or valid_until > :now) order by id"
     )
-    values = {"organisation": organisation_id, "role": role, "now": permit.now}
+    values = {
+        "professionals": sorted(PROFESSIONALS),
+        "organisation": organisation_id,
+        "role": role,
+        "now": permit.now,
+    }
     return (await db.execute(statement, values)).scalars().all()
 
 

@@ -371,3 +371,45 @@ async def test_a_token_of_an_ended_session_fails_on_the_next_request(room: Room)
     mine = next(one["id"] for one in (await other.get("/sessions")).json()["items"] if one["current"])
     assert (await foreign.delete(f"/sessions/{mine}")).status_code == 404
     assert (await other.get("/me")).status_code == 200
+
+
+async def test_every_list_takes_a_cursor_and_a_limit(room: Room) -> None:
+    gp, locum = await room.as_("gp"), await room.as_("social-worker-2")
+    await room.invited("social-worker-2")
+    await another(room.instance, "gp")
+    lists = [
+        (gp, "/sessions"),
+        (gp, "/organisations"),
+        (gp, "/accounts"),
+        (gp, "/cases"),
+        (gp, "/consent-texts"),
+        (gp, f"{room.case}/members"),
+        (gp, f"{room.case}/consents"),
+        (gp, f"{room.case}/access"),
+        (locum, "/invitations"),
+    ]
+    for caller, path in lists:
+        whole = await items(caller, path)
+        assert await items(caller, path, limit=max(1, len(whole) // 3)) == whole, path
+        assert faults_of(await caller.get(path, limit=0)).keys() == {"?limit"}
+        assert problem_of(await caller.get(path, cursor="x"))["code"] == "cursor-invalid"
+
+
+async def test_lists_are_newest_first(room: Room) -> None:
+    gp = await room.as_("gp")
+    for path, at in (("/sessions", "createdAt"), ("/cases", "openedAt"), (f"{room.case}/members", "invitedAt")):
+        instants = [one[at] for one in await items(gp, path)]
+        assert instants == sorted(instants, reverse=True), path
+
+
+async def test_accounts_lists_professionals_by_organisation_and_role(room: Room) -> None:
+    gp = await room.as_("gp")
+    everybody = await items(gp, "/accounts")
+    assert {one["role"] for one in everybody} == {"gp", "poh", "social_team", "district_nurse", "specialist"}
+    practice = next(one["organisation"]["id"] for one in everybody if one["role"] == "poh")
+    assert {one["role"] for one in await items(gp, "/accounts", organisationId=practice)} == {"gp", "poh"}
+    assert {one["organisation"]["id"] for one in await items(gp, "/accounts", role="poh")} == {practice}
+    assert set(everybody[0]) == {"id", "name", "role", "organisation"}
+    citizen = await room.as_("citizen")
+    for path in ("/accounts", "/organisations"):
+        assert (await citizen.get(path)).status_code == 403
