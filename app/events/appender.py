@@ -31,6 +31,7 @@ from app.events.service import KeyReused
 BATCH_MAX = 256
 WAITING_MAX = 10_000
 TRIES_MAX = 8
+LANES_MAX = 2  # each holds a connection while it waits; the others are for the batches that need not
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 log = structlog.get_logger()
 
@@ -72,6 +73,7 @@ class Appended:
     audience: frozenset[EngagementId]
 
 
+Listeners = Mapping[CaseId, frozenset[EngagementId]]
 Done = Callable[["Post", "Appended | DomainError"], None]
 """Told once what became of a post, in the turn in which that is known: durable, or refused."""
 
@@ -84,6 +86,13 @@ class _Waiting:
     done: Done
     body: bytes = b""
     tries: int = 0
+
+    def answer(self, result: "Appended | DomainError") -> None:
+        """Tell what became of the post; a listener's fault must not stop the writer for everybody."""
+        try:
+            self.done(self.post, result)
+        except Exception:
+            log.exception("appender.answer-broken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ class _Ready:
         return self.waiting.body
 
     def done(self, result: "Appended | DomainError") -> None:
-        self.waiting.done(self.waiting.post, result)
+        self.waiting.answer(result)
 
 
 class Appender:
@@ -130,6 +139,7 @@ class Appender:
         self._wake = asyncio.Event()
         self._lanes: dict[CaseId, deque[_Waiting]] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
+        self._lane_turns = asyncio.Semaphore(LANES_MAX)
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -200,7 +210,8 @@ class Appender:
         """Write one case by itself while another transaction holds its head, in order, without holding up others."""
         lane = self._lanes[case_id]
         while lane:
-            await self._write(lane, wait=True)
+            async with self._lane_turns:
+                await self._write(lane, wait=True)
         del self._lanes[case_id]
 
     async def _write(self, queue: deque[_Waiting], *, wait: bool) -> None:
@@ -223,15 +234,23 @@ class Appender:
         if not batch:
             return
         try:
-            again = await self._append(batch, wait=wait)
-        except asyncpg.InsufficientPrivilegeError:
-            await self._write_apart(batch, wait=wait)
-            return
-        except FAILURES as error:
-            log.warning("appender.failed", error=type(error).__name__)
+            listeners, answered = await self._append(batch, wait=wait)
+        except Exception as error:
+            if isinstance(error, asyncpg.InsufficientPrivilegeError) and _is_row_refused(error):
+                await self._write_apart(batch, wait=wait)
+                return
+            if isinstance(error, FAILURES):
+                log.warning("appender.failed", error=type(error).__name__)
+            else:
+                log.exception("appender.broken")
             for item in batch:
                 item.done(Unavailable())
             return
+        if answered.written:
+            self._tell(batch, listeners, answered)
+            return
+        settled = [self._settle(item, outcome) for item, outcome in zip(batch, answered.outcomes, strict=True)]
+        again = [item for item, unsettled in zip(batch, settled, strict=True) if unsettled]
         queue.extendleft(item.waiting for item in reversed(again))
 
     async def _write_apart(self, batch: list[_Ready], *, wait: bool) -> None:
@@ -247,8 +266,10 @@ class Appender:
             if len(batch) == 1 and waiting.tries > 1:
                 log.error("access.disagreement", where="append")
                 item.done(NotFound())
-            else:
-                await self._write(deque([waiting]), wait=wait)
+                continue
+            alone = deque([waiting])
+            while alone:
+                await self._write(alone, wait=wait)
 
     async def _prepare(self, waiting: _Waiting, now: datetime, *, in_lane: bool) -> _Ready | None:
         """Decide a post and seal its body; None when it was answered, or waits in its case's own lane."""
@@ -265,33 +286,34 @@ class Appender:
                     key = await self._keys.sealing(decision.case_id, category)
                 waiting.body = seal_with(key, post.text, post.id, decision.case_id, category, post.actor.account_id)
         except DomainError as refusal:
-            waiting.done(post, refusal)
+            waiting.answer(refusal)
             return None
         except Exception as error:  # noqa: BLE001  # one item's fault must not stop the writer for everybody
             log.warning("appender.item-failed", error=type(error).__name__)
-            waiting.done(post, Unavailable())
+            waiting.answer(Unavailable())
             return None
         return _Ready(waiting, decision)
 
-    async def _append(self, batch: list[_Ready], *, wait: bool) -> list[_Ready]:
-        """Run the statement and answer what it did; return the items to send again, in order."""
+    async def _append(self, batch: list[_Ready], *, wait: bool) -> tuple[Listeners, Answer]:
+        """Run the statement and return what it did, with who listened when it was sent."""
         listeners = {case_id: frozenset(self._listeners(case_id)) for case_id, _ in labels(batch)}
         rows = await self._pool.fetch(
             STATEMENT, *arguments(batch, listeners, now=self._clock(), wait=wait, source=self._source)
         )
-        answered = answer(batch, [dict(row) for row in rows])
-        if not answered.written:
-            return [
-                item for item, outcome in zip(batch, answered.outcomes, strict=True) if self._settle(item, outcome)
-            ]
+        return listeners, answer(batch, [dict(row) for row in rows])
+
+    def _tell(self, batch: list[_Ready], listeners: Listeners, answered: Answer) -> None:
+        """Acknowledge and deliver what is durable by now; whatever fails in that, the next batch must be written."""
         appended = [
             _appended(item, outcome, listeners, answered)
             for item, outcome in zip(batch, answered.outcomes, strict=True)
         ]
         for item, result in zip(batch, appended, strict=True):
             item.done(result)
-        self._on_appended(appended)
-        return []
+        try:
+            self._on_appended(appended)
+        except Exception:
+            log.exception("appender.delivery-broken")
 
     def _settle(self, item: _Ready, outcome: Outcome) -> bool:
         """Answer an item that stood in the way of its batch; True when it is to be sent again."""
@@ -304,8 +326,8 @@ class Appender:
                 return True
             case "busy":
                 self._enter_lane(item)
-            case "replay":
-                item.done(_replayed(item, outcome))
+            case "replay" if outcome.seq is not None and outcome.event_id is not None:
+                item.done(_replayed(item, outcome.seq, outcome.event_id, outcome.at))
             case "key-reused":
                 item.done(KeyReused())
             case "session-ended":
@@ -326,9 +348,12 @@ class Appender:
         task.add_done_callback(self._lane_tasks.discard)
 
 
-def _appended(
-    item: _Ready, outcome: Outcome, listeners: Mapping[CaseId, frozenset[EngagementId]], answered: Answer
-) -> Appended:
+def _is_row_refused(error: asyncpg.InsufficientPrivilegeError) -> bool:
+    """Whether row-level security refused a row, rather than a right on a table being absent; not by its wording."""
+    return getattr(error, "server_source_function", None) == "ExecWithCheckOptions"
+
+
+def _appended(item: _Ready, outcome: Outcome, listeners: Listeners, answered: Answer) -> Appended:
     decision = item.decision
     assert outcome.seq is not None
     return Appended(
@@ -345,18 +370,16 @@ def _appended(
     )
 
 
-def _replayed(item: _Ready, outcome: Outcome) -> Appended:
+def _replayed(item: _Ready, seq: int, event_id: EventId, at: datetime) -> Appended:
     decision = item.decision
-    assert outcome.seq is not None
-    assert outcome.event_id is not None
     return Appended(
         post=item.post,
         case_id=decision.case_id,
         cell=decision.cell,
         version=decision.version,
-        event_id=outcome.event_id,
-        seq=outcome.seq,
-        at=outcome.at,
+        event_id=event_id,
+        seq=seq,
+        at=at,
         replayed=True,
         listeners=frozenset(),
         audience=frozenset(),
