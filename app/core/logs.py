@@ -64,6 +64,7 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "socket.refusal-not-recorded": _ERROR,
     "stream.erased": frozenset({"case_id", "seq"}),
     "sweeper.failed": _ERROR,
+    "token.check-failed": _NONE,
     # Of this module.
     "library.spoke": frozenset({"logger", "at"}),
     "library.warned": _ERROR,

@@ -22,6 +22,7 @@ from hashlib import sha256
 from typing import NoReturn, Protocol
 from uuid import UUID
 
+import structlog
 from jose import jwk, jws
 from jose.backends.base import Key
 from jose.exceptions import JWSError
@@ -38,6 +39,8 @@ SIGNATURE_CHARS = 86  # 64 bytes: r and s, each 32
 BRACKETS_MAX = 8  # nothing in a token nests; an issuer may name an IPv6 host
 INSTANT_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z
 CACHE_MAX = 4096
+
+log = structlog.get_logger()
 
 _FORM = re.compile(rf"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{{{SIGNATURE_CHARS}}})")
 _KID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
@@ -221,9 +224,12 @@ class TokenVerifier:
         """
         try:
             return self._verify(token, now)
+        except (ValueError, TypeError, RecursionError):  # what parsers make of hostile input
+            raise TokenInvalid(TokenFault.FORM) from None
         except TokenInvalid:
             raise
-        except Exception:  # noqa: BLE001  # whatever a library raises on hostile bytes is a refusal, never a 500
+        except Exception:  # anything else is a refusal too, but the cause may be ours: the keys cannot be read
+            log.exception("token.check-failed")
             raise TokenInvalid(TokenFault.FORM) from None
 
     def _verify(self, token: str, now: int) -> Claims:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jose.backends.ecdsa_backend import ECDSAECKey
 from jose.constants import ALGORITHMS
+from structlog.testing import capture_logs
 
 from app.core.ids import AccountId, EngagementId, LoginSessionId, OrganisationId, new_id
 from app.identity.tokens import CACHE_MAX, TokenFault, TokenInvalid, TokenIssuer, TokenVerifier
@@ -301,6 +302,25 @@ def test_a_broken_key_set_is_a_refusal() -> None:
     token = issuer.issue(**make_asked(), now=NOW)
     ring.published["a"] = ring.published["a"] | {"x": "AA", "y": "!"}
     assert fault_of(verifier, token) is TokenFault.FORM
+
+
+def test_a_key_set_that_fails_is_a_refusal_and_is_told() -> None:
+    class Broken(Ring):
+        def public_key(self, kid: str) -> dict[str, str] | None:
+            raise OSError(kid)
+
+    token = make_pair()[0].issue(**make_asked(), now=NOW)
+    with capture_logs() as said:
+        fault_of(TokenVerifier(Broken(a=FIRST), ISSUER, AUDIENCE), token)
+    assert [line["event"] for line in said] == ["token.check-failed"]
+
+
+def test_a_hostile_token_is_not_told() -> None:
+    issuer, verifier = make_pair()
+    with capture_logs() as said:
+        for attack in Forge.of(issuer.issue(**make_asked(), now=NOW), FIRST).attacks():
+            fault_of(verifier, attack.token)
+    assert said == []
 
 
 # What is remembered.
