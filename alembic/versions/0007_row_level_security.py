@@ -173,6 +173,8 @@ create policy app_select on thread for select to app using ({OWN_CELL.format(row
     f"""
 create policy app_insert on thread for insert to app with check (
     opened_by_engagement_id = current_engagement() and opened_by_account_id = current_account()
+    and domain = coalesce((select e.domain from engagement e where e.id = current_engagement()),
+                          (select c.domain from care_case c where c.id = thread.case_id))
     and {OWN_CELL.format(row="thread", more="and g.may_write")}
 )
 """,

@@ -1,0 +1,315 @@
+"""A second opinion on DESIGN 5, written from its prose alone: slow, plain, one moment and one cell at a time.
+
+It shares nothing with ``app.entitlement.rules`` or ``app.access``: categories, tables and grounds are spelled out
+again from the page, and it reads the database's tables itself. What is uncertain in the prose is said in place.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+Row = Mapping[str, Any]
+
+DOMAINS = ("care", "youth", "social")
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text."""
+    return text.split()
+
+
+CATEGORIES = words(
+    "medical_summary medication mental_health addiction functional_adl advance_care_planning crisis_plan"
+    " youth_development education living_situation social_participation finance_debt work_income identification"
+    " contact_network practical_coordination plan_goals_actions mdo_report positive_health zrm safety_meldcode"
+)
+
+# "gp, poh: W on all categories except …"; W includes R
+CLOSED_TO_PRACTICE = words("mental_health addiction advance_care_planning finance_debt work_income safety_meldcode")
+NURSE_WRITES = words(
+    "medication functional_adl living_situation practical_coordination plan_goals_actions positive_health"
+)
+NURSE_READS = words("medical_summary social_participation crisis_plan mdo_report")
+SPECIALIST_WRITES = words("medical_summary medication")
+SPECIALIST_READS = words("functional_adl plan_goals_actions practical_coordination mdo_report")
+
+# "table law → categories" is all the page says; these are the committed policy's
+_PLAN = "plan_goals_actions practical_coordination "
+LAWS = {
+    "wmo2015": words(_PLAN + "functional_adl living_situation social_participation positive_health zrm"),
+    "jeugdwet": words(_PLAN + "youth_development education living_situation"),
+    "participatiewet": words(_PLAN + "social_participation"),
+    "wgs": words(_PLAN),
+}
+
+
+@dataclass
+class World:
+    """Every row that a right may rest on."""
+
+    case: Row
+    engagements: dict[UUID, Row]
+    team_members: list[Row]
+    patients: dict[UUID, Row]
+    subjects: list[Row]
+    members: list[Row]
+    tasks: list[Row]
+    consents: list[Row]
+    recipients: list[Row]
+
+
+async def look(connection: "asyncpg.Connection[asyncpg.Record]", case_id: UUID) -> World:
+    """Read the rows of one case, and of everybody, past row-level security."""
+
+    async def rows(sql: str, *values: object) -> list[Row]:
+        return [dict(row) for row in await connection.fetch(sql, *values)]
+
+    return World(
+        case=(await rows("select * from care_case where id = $1", case_id))[0],
+        engagements={row["id"]: row for row in await rows("select * from engagement")},
+        team_members=await rows("select * from team_member"),
+        patients={row["id"]: row for row in await rows("select id, account_id from patient")},
+        subjects=await rows("select * from subject where case_id = $1", case_id),
+        members=await rows("select * from member where case_id = $1", case_id),
+        tasks=await rows("select * from public_task where case_id = $1", case_id),
+        consents=await rows("select * from consent where case_id = $1", case_id),
+        recipients=await rows("select * from consent_recipient where case_id = $1", case_id),
+    )
+
+
+def during(row: Row, now: datetime) -> bool:
+    """Half-open, both ends."""
+    if now < row["valid_from"]:
+        return False
+    return row["valid_until"] is None or now < row["valid_until"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One reason why a cell is open: may it be written, and from which position of the stream on."""
+
+    write: bool
+    from_seq: int
+
+
+@dataclass
+class Interpreter:
+    """Answers for one case at one moment."""
+
+    world: World
+    now: datetime
+    _kept: dict[tuple[object, ...], Any] = field(default_factory=dict)
+
+    # who sits at the table
+
+    def seats_of(self, engagement_id: UUID) -> list[Row]:
+        """Return the accepted memberships behind which this engagement stands now."""
+        key = ("seats", engagement_id)
+        if key not in self._kept:
+            self._kept[key] = list(self._seats_of(engagement_id))
+        kept: list[Row] = self._kept[key]
+        return kept
+
+    def _seats_of(self, engagement_id: UUID) -> Iterator[Row]:
+        engagement = self.world.engagements[engagement_id]
+        if not during(engagement, self.now):
+            return
+        for member in self.world.members:
+            if member["status"] != "accepted" or self.now < member["decided_at"]:
+                continue
+            if (
+                (member["kind"] == "person" and member["engagement_id"] == engagement_id)
+                or (
+                    member["kind"] == "function"
+                    and engagement["organisation_id"] == member["organisation_id"]
+                    and engagement["role"] == member["function_role"]
+                )
+                or (member["kind"] == "team" and self.in_team(engagement_id, member["team_id"]))
+            ):
+                yield member
+
+    def in_team(self, engagement_id: UUID, team_id: UUID) -> bool:
+        """Whether somebody is in a team now."""
+        return any(
+            row["team_id"] == team_id and row["engagement_id"] == engagement_id and during(row, self.now)
+            for row in self.world.team_members
+        )
+
+    # grounds
+
+    def subject(self, engagement_id: UUID, patient_id: UUID, category: str) -> Iterator[Opening]:
+        """Everything about oneself, in every domain, except safety_meldcode; to the citizen."""
+        engagement = self.world.engagements[engagement_id]
+        if (
+            self.seats_of(engagement_id)
+            and engagement["role"] == "citizen"
+            and engagement["account_id"] == self.world.patients[patient_id]["account_id"]
+            and category != "safety_meldcode"
+        ):
+            yield Opening(write=True, from_seq=0)  # "everything": one's own file has no beginning
+
+    def direct_treatment(self, engagement_id: UUID, category: str, domain: str) -> Iterator[Opening]:
+        """Care engagements marked directly involved, per profession the need-to-know table; never a social one."""
+        engagement = self.world.engagements[engagement_id]
+        if engagement["domain"] == "social" or engagement["domain"] != domain:
+            return
+        match engagement["role"]:
+            case "gp" | "poh":
+                reads = writes = [each for each in CATEGORIES if each not in CLOSED_TO_PRACTICE]
+            case "district_nurse":
+                reads, writes = NURSE_READS + NURSE_WRITES, NURSE_WRITES
+            case "specialist":
+                reads, writes = SPECIALIST_READS + SPECIALIST_WRITES, SPECIALIST_WRITES
+            case _:
+                return
+        for member in self.seats_of(engagement_id):
+            if member["direct_treatment"] and category in reads:
+                yield Opening(write=category in writes, from_seq=member["history_from_seq"])
+
+    def public_task(self, engagement_id: UUID, category: str, domain: str) -> Iterator[Opening]:
+        """Domain social, per law, where that task was recorded for that member; membership alone gives no cell.
+
+        "of the municipality responsible on that date" is not read: nothing records which one that is.
+        """
+        engagement = self.world.engagements[engagement_id]
+        if domain != "social" or category in {"finance_debt", "work_income", "safety_meldcode"}:
+            return
+        if engagement["role"] != "social_team":
+            return
+        for member in self.seats_of(engagement_id):
+            for task in self.world.tasks:
+                if (
+                    task["member_id"] == member["id"]
+                    and during(task, self.now)
+                    and task["law"] == engagement["law"]
+                    and category in LAWS[task["law"]]
+                ):
+                    yield Opening(write=True, from_seq=member["history_from_seq"])
+
+    def lifted(self, patient_id: UUID, category: str) -> Iterator[Row]:
+        """Yield the consents in force of this subject that lift secrecy of this category."""
+        for consent in self.world.consents:
+            if (
+                consent["kind"] == "lift_secrecy"
+                and consent["patient_id"] == patient_id
+                and category in consent["categories"]
+                and category != "safety_meldcode"
+                and consent["withdrawn_at"] is None
+                and consent["recorded_at"] <= self.now
+                and during(consent, self.now)
+            ):
+                yield consent
+
+    def is_recipient(self, consent: Row, engagement_id: UUID, member: Row) -> bool:
+        """Whether this accepted member is, or falls under, a recipient."""
+        engagement = self.world.engagements[engagement_id]
+        for recipient in self.world.recipients:
+            if recipient["consent_id"] != consent["id"]:
+                continue
+            match recipient["type"]:
+                case "member":
+                    named = recipient["recipient_id"] == member["id"]
+                case "organisation":
+                    named = recipient["recipient_id"] == engagement["organisation_id"]
+                case "team":
+                    named = self.in_team(engagement_id, recipient["recipient_id"])
+                case "role":
+                    named = recipient["role"] == engagement["role"]
+                case other:
+                    raise AssertionError(other)
+            if named:
+                return True
+        return False
+
+    def consented(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> Iterator[Opening]:
+        """What consent opens to its recipients: the lifted cells, and both ways, their own domain."""
+        own_domain = self.world.engagements[engagement_id]["domain"]
+        for consent in self.lifted(patient_id, category):
+            for member in self.seats_of(engagement_id):
+                if not self.is_recipient(consent, engagement_id, member):
+                    continue
+                bound = max(consent["history_from_seq"], member["history_from_seq"])
+                if domain in consent["from_domains"]:
+                    yield Opening(write=consent["both_ways"], from_seq=bound)
+                if consent["both_ways"] and domain == own_domain:
+                    yield Opening(write=True, from_seq=bound)
+
+    def answered(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> Iterator[Opening]:
+        """What consent both ways opens to those whose secrecy it lifts: the same category in the recipients' domain.
+
+        "accepted members of the from domains holding the same category": read as holding it in their own domain.
+        For threads in that very domain there is nothing to add: they hold what they hold there, and whoever may only
+        read goes on only reading.
+        """
+        own_domain = self.world.engagements[engagement_id]["domain"]
+        for consent in self.lifted(patient_id, category):
+            if not consent["both_ways"] or own_domain not in consent["from_domains"]:
+                continue
+            if domain == own_domain or domain not in self.domains_of_recipients(consent):
+                continue
+            holds = [
+                *self.direct_treatment(engagement_id, category, own_domain),
+                *self.public_task(engagement_id, category, own_domain),
+                *self.consented(engagement_id, patient_id, category, own_domain),
+            ]
+            if holds:
+                for member in self.seats_of(engagement_id):
+                    yield Opening(True, max(consent["history_from_seq"], member["history_from_seq"]))
+
+    def domains_of_recipients(self, consent: Row) -> set[str]:
+        """Return the domains in which recipients may open threads."""
+        key = ("domains", consent["id"])
+        if key not in self._kept:
+            self._kept[key] = {
+                engagement["domain"]
+                for engagement in self.world.engagements.values()
+                for member in self.seats_of(engagement["id"])
+                if engagement["domain"] and self.is_recipient(consent, engagement["id"], member)
+            }
+        kept: set[str] = self._kept[key]
+        return kept
+
+    def grounds(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> list[Opening]:
+        """Return every opening of a cell but the implied ones."""
+        if patient_id not in {row["patient_id"] for row in self.world.subjects} or not self.seats_of(engagement_id):
+            return []
+        key = (engagement_id, patient_id, category, domain)
+        if key not in self._kept:
+            self._kept[key] = [
+                *self.subject(engagement_id, patient_id, category),
+                *self.direct_treatment(engagement_id, category, domain),
+                *self.public_task(engagement_id, category, domain),
+                *self.consented(engagement_id, patient_id, category, domain),
+                *self.answered(engagement_id, patient_id, category, domain),
+            ]
+        kept: list[Opening] = self._kept[key]
+        return kept
+
+    def open_thread(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> bool:
+        """Whether an engagement may open a thread: where it may write, in its own domain.
+
+        The page says nothing of who has no domain; the code opens a citizen's thread in the domain of the case.
+        """
+        own_domain = self.world.engagements[engagement_id]["domain"] or self.world.case["domain"]
+        opening = self.cell(engagement_id, patient_id, category, domain)
+        return opening is not None and opening.write and domain == own_domain
+
+    # what is asked
+
+    def cell(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> Opening | None:
+        """Return what an engagement may do in a cell now: None, or whether it writes and from where on it reads."""
+        openings = list(self.grounds(engagement_id, patient_id, category, domain))
+        if category in {"identification", "contact_network"}:
+            openings += [
+                Opening(write=False, from_seq=opening.from_seq)
+                for other in CATEGORIES
+                for elsewhere in DOMAINS
+                for opening in self.grounds(engagement_id, patient_id, other, elsewhere)
+            ]
+        if not openings:
+            return None
+        return Opening(any(each.write for each in openings), min(each.from_seq for each in openings))

@@ -1,0 +1,358 @@
+"""A region and a household of its own for the agreement test: people of every kind, and rows changed one by one.
+
+Inputs are written past row-level security, so that states come up which no use case makes (a treating social worker,
+a task under another law, a team at the table); what derives from them is the real code, under role ``app``.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.cli.postgres import Urls
+from app.core.ids import CaseId
+from app.entitlement.derivation import rederive
+from tests.entitlement.naive import CATEGORIES, DOMAINS, words
+
+START = datetime(2026, 6, 1, 9, tzinfo=UTC)
+LAYERS = (0, 1000, 2000)
+"""Each cell has an event in each layer of the stream; a bound between two of them hides the older ones."""
+BOUNDS = (0, 1000, 2000, 3000)
+
+# key: role, profession, domain, law, organisation, months the engagement lasts
+CAST: dict[str, tuple[str, str | None, str | None, str | None, float | None]] = {
+    "gp": ("gp", "care", None, "practice", None),
+    "poh": ("poh", "care", None, "practice", None),
+    "locum": ("gp", "care", None, "locums", 48),
+    "nurse": ("district_nurse", "care", None, "nursing", None),
+    "specialist": ("specialist", "care", None, "hospital", None),
+    "youth-specialist": ("specialist", "youth", None, "hospital", None),
+    "social-worker": ("social_team", "social", "wmo2015", "municipality", None),
+    "social-worker-2": ("social_team", "social", "wmo2015", "municipality", None),
+    "youth-consultant": ("social_team", "social", "jeugdwet", "municipality", None),
+    "carer": ("informal_carer", None, None, None, None),
+    "volunteer": ("volunteer", "social", None, "welfare", None),
+    "citizen": ("citizen", None, None, None, None),
+    "son": ("citizen", None, None, None, None),
+}
+ORGANISATIONS = {
+    "practice": "gp_practice",
+    "locums": "gp_practice",
+    "nursing": "nursing",
+    "hospital": "hospital",
+    "municipality": "municipality",
+    "welfare": "welfare",
+    "elsewhere": "gp_practice",
+}
+TEAMS = ("nazareth", "limmel")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody of the cast, signed in."""
+
+    key: str
+    account_id: UUID
+    engagement_id: UUID
+    session_id: UUID
+    role: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One cell of one subject, with a thread in it."""
+
+    patient_id: UUID
+    category: str
+    domain: str
+    thread_id: UUID
+
+
+@dataclass
+class Region:
+    """Connections, people and one case."""
+
+    root: "asyncpg.Connection[asyncpg.Record]"
+    app: "asyncpg.Connection[asyncpg.Record]"
+    appender: "asyncpg.Connection[asyncpg.Record]"
+    stream: "asyncpg.Connection[asyncpg.Record]"
+    engine: AsyncEngine
+    people: dict[str, Person]
+    organisations: dict[str, UUID]
+    teams: dict[str, UUID]
+    case_id: UUID = field(default_factory=uuid4)
+    patients: list[UUID] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+    now: datetime = START
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self.engine.dispose()
+        for connection in (self.root, self.app, self.appender, self.stream):
+            await connection.close()
+
+    async def change(self, work: "Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[object]]") -> None:
+        """Change inputs and derive, in one transaction, as a use case does."""
+        async with self.engine.connect() as connection, connection.begin():
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            await connection.exec_driver_sql("select 1")  # the driver opens its transaction with the first statement
+            await raw.fetchval("select seq from case_head where case_id = $1 for update", self.case_id)
+            await work(raw)
+            await raw.execute("set local role app")
+            await raw.fetch("select * from enter($1, $2)", self.people["gp"].session_id, self.now)
+            async with AsyncSession(connection, join_transaction_mode="conditional_savepoint") as db:
+                await rederive(db, CaseId(self.case_id), now=self.now)
+
+
+async def open_region(urls: Urls) -> Region:
+    """Fill an empty region with the cast, everybody signed in for years."""
+    root = await asyncpg.connect(urls.superuser)
+    organisations = {key: uuid4() for key in ORGANISATIONS}
+    await root.executemany(
+        "insert into organisation (id, kind, name) values ($1, $2, $3)",
+        [(organisations[key], kind, key) for key, kind in ORGANISATIONS.items()],
+    )
+    people = {key: await _person(root, key, organisations, {}) for key in CAST if key == "gp"}
+    people |= {key: await _person(root, key, organisations, people) for key in CAST if key != "gp"}
+    teams = {key: uuid4() for key in TEAMS}
+    await root.executemany("insert into team (id, name) values ($1, $2)", [(teams[key], key) for key in TEAMS])
+    await root.execute(PROBES)
+    return Region(
+        root=root,
+        app=await asyncpg.connect(urls.app),
+        appender=await asyncpg.connect(urls.appender),
+        stream=await asyncpg.connect(urls.stream),
+        engine=create_async_engine(
+            "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(urls.superuser), poolclass=NullPool
+        ),
+        people=people,
+        organisations=organisations,
+        teams=teams,
+    )
+
+
+async def _person(
+    root: "asyncpg.Connection[asyncpg.Record]", key: str, organisations: dict[str, UUID], others: dict[str, Person]
+) -> Person:
+    role, domain, law, organisation, lasts = CAST[key]
+    person = Person(key, uuid4(), uuid4(), uuid4(), role)
+    await root.execute(
+        "insert into account (id, name_sealed, created_at) values ($1, $2, $3)",
+        person.account_id,
+        key.encode(),
+        START - timedelta(days=365),
+    )
+    await root.execute(
+        "insert into engagement (id, account_id, organisation_id, role, profession, domain, law,"
+        " responsible_engagement_id, valid_from, valid_until) values ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9)",
+        person.engagement_id,
+        person.account_id,
+        organisations[organisation] if organisation else None,
+        role,
+        domain,
+        law,
+        others["gp"].engagement_id if role == "poh" else None,
+        START - timedelta(days=365),
+        START + timedelta(hours=lasts) if lasts else None,
+    )
+    await root.execute(
+        "insert into login_session (id, account_id, engagement_id, acr, authenticated_at, created_at, expires_at)"
+        " values ($1, $2, $3, 'demo', $4, $4, $5)",
+        person.session_id,
+        person.account_id,
+        person.engagement_id,
+        START - timedelta(days=1),
+        START + timedelta(days=3650),
+    )
+    return person
+
+
+async def open_household(region: Region) -> None:
+    """Open a fresh case about a mother and her son, with a thread and three events in every cell of both."""
+    root, gp = region.root, region.people["gp"]
+    by = (gp.account_id, gp.engagement_id, START)
+    region.case_id, region.now = uuid4(), START
+    region.patients = [uuid4(), uuid4()]
+    async with root.transaction():
+        await root.execute("delete from team_member where team_id = any($1)", list(region.teams.values()))
+        await root.executemany(
+            "insert into patient (id, organisation_id, name_sealed, name_index, no_bsn_reason_sealed,"
+            " birth_date_sealed, neighbourhood, account_id, registered_by_account_id, registered_at)"
+            " values ($1, $2, 'x', 'x', 'x', 'x', 'nazareth', $3, $4, $5)",
+            [
+                (patient, region.organisations["elsewhere"], region.people[key].account_id, gp.account_id, START)
+                for patient, key in zip(region.patients, ("citizen", "son"), strict=True)
+            ],
+        )
+        await root.execute(
+            "insert into care_case (id, kind, status, organisation_id, domain, opened_by_account_id,"
+            " opened_by_engagement_id, opened_at) values ($1, 'household', 'open', $2, 'care', $3, $4, $5)",
+            region.case_id,
+            region.organisations["practice"],
+            gp.account_id,
+            gp.engagement_id,
+            START,
+        )
+        await root.execute("insert into case_head (case_id, seq) values ($1, 3000)", region.case_id)
+        region.probes = [
+            Probe(patient, category, domain, uuid4())
+            for patient in region.patients
+            for category in CATEGORIES
+            for domain in DOMAINS
+        ]
+        await root.copy_records_to_table(
+            "thread",
+            columns=words(
+                "case_id id patient_id category domain opened_seq"
+                " opened_by_account_id opened_by_engagement_id opened_at"
+            ),
+            records=[
+                (region.case_id, p.thread_id, p.patient_id, p.category, p.domain, 1, *by) for p in region.probes
+            ],
+        )
+        await root.copy_records_to_table(
+            "case_event",
+            columns=words("case_id seq id type at thread_id patient_id category domain kind body_sealed"),
+            records=[
+                (
+                    *(region.case_id, layer + number, uuid4(), "message.posted", START, p.thread_id, p.patient_id),
+                    *(p.category, p.domain, "message", b"sealed"),
+                )
+                for layer in LAYERS
+                for number, p in enumerate(region.probes, start=1)
+            ],
+        )
+    await region.change(_subjects(region))
+
+
+def _subjects(region: Region) -> "Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[object]]":
+    async def work(raw: "asyncpg.Connection[asyncpg.Record]") -> None:
+        await raw.executemany(
+            "insert into subject (case_id, patient_id) values ($1, $2)",
+            [(region.case_id, patient) for patient in region.patients],
+        )
+
+    return work
+
+
+# what a state looks like to each fence
+
+# Tries to insert into every cell as whoever is entered, and takes each row back; returns the positions that went in.
+PROBES = """
+create function probe_threads(p_case uuid, p_patient uuid[], p_category text[], p_domain text[])
+returns integer[] language plpgsql as $$
+declare taken integer[] := '{}';
+begin
+    for i in 1 .. cardinality(p_patient) loop
+        begin
+            insert into thread (case_id, id, patient_id, category, domain, opened_seq, opened_by_account_id,
+                                opened_by_engagement_id, opened_at)
+            values (p_case, gen_random_uuid(), p_patient[i], p_category[i], p_domain[i], 1, current_account(),
+                    current_engagement(), current_instant());
+            raise exception using errcode = 'P0001';
+        exception when insufficient_privilege then null; when raise_exception then taken := taken || i;
+        end;
+    end loop;
+    return taken;
+end
+$$;
+create function probe_events(p_case uuid, p_patient uuid[], p_category text[], p_domain text[], p_thread uuid[],
+                             p_type text, p_account uuid, p_engagement uuid, p_at timestamptz)
+returns integer[] language plpgsql as $$
+declare taken integer[] := '{}';
+begin
+    for i in 1 .. cardinality(p_patient) loop
+        begin
+            insert into case_event (case_id, seq, id, type, at, actor_account_id, actor_engagement_id, thread_id,
+                                    patient_id, category, domain, kind, body_sealed)
+            values (p_case, 9000, gen_random_uuid(), p_type, p_at, p_account, p_engagement, p_thread[i], p_patient[i],
+                    p_category[i], p_domain[i], 'message', 'sealed');
+            raise exception using errcode = 'P0001';
+        exception when insufficient_privilege then null; when raise_exception then taken := taken || i;
+        end;
+    end loop;
+    return taken;
+end
+$$;
+"""
+
+
+@dataclass
+class Seen:
+    """What row-level security shows one engagement."""
+
+    threads: set[UUID]
+    events: set[int]
+    patients: set[UUID]
+    members: set[UUID]
+    standing: Any
+
+
+async def sees(region: Region, person: Person) -> Seen | None:
+    """Return what somebody sees through the session, as role ``app``; None when the session does not open."""
+    app = region.app
+    transaction = app.transaction()
+    await transaction.start()
+    try:
+        if await app.fetchrow("select * from enter($1, $2)", person.session_id, region.now) is None:
+            return None
+        case, both = region.case_id, region.patients
+        return Seen(
+            threads={row[0] for row in await app.fetch("select id from thread where case_id = $1", case)},
+            events={row[0] for row in await app.fetch("select seq from case_event where case_id = $1", case)},
+            patients={row[0] for row in await app.fetch("select id from patient where id = any($1)", both)},
+            members={row[0] for row in await app.fetch("select id from member where case_id = $1", case)},
+            standing=await app.fetchval("select standing_of('case', $1)", case),
+        )
+    finally:
+        await transaction.rollback()
+
+
+async def writes(region: Region, person: Person, probes: Sequence[Probe]) -> tuple[set[int], set[int], set[int]]:
+    """Return in which cells somebody may open a thread, write as ``app``, and be written for by ``appender``."""
+    cells = (
+        [p.patient_id for p in probes],
+        [p.category for p in probes],
+        [p.domain for p in probes],
+    )
+    threads = [p.thread_id for p in probes]
+    me = (person.account_id, person.engagement_id, region.now)
+    transaction = region.app.transaction()
+    await transaction.start()
+    try:
+        entered = await region.app.fetchrow("select * from enter($1, $2)", person.session_id, region.now)
+        opened = corrected = []
+        if entered is not None:
+            opened = await region.app.fetchval("select probe_threads($1, $2, $3, $4)", region.case_id, *cells)
+            corrected = await region.app.fetchval(
+                _PROBE_EVENTS, region.case_id, *cells, threads, "message.corrected", *me
+            )
+    finally:
+        await transaction.rollback()
+    posted = await region.appender.fetchval(_PROBE_EVENTS, region.case_id, *cells, threads, "message.posted", *me)
+    return set(opened), set(corrected), set(posted)
+
+
+_PROBE_EVENTS = "select probe_events($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+
+
+async def audiences(region: Region) -> dict[int, set[UUID]]:
+    """Return who role ``stream`` would let hear each event of the case."""
+    transaction = region.stream.transaction()
+    await transaction.start()
+    try:
+        rows = await region.stream.fetch(
+            "select seq, audience from read_stream('test', $1, 0, 10000, $2, 'test', $3)",
+            region.case_id,
+            region.now,
+            [person.engagement_id for person in region.people.values()],
+        )
+        return {row["seq"]: set(row["audience"] or ()) for row in rows}
+    finally:
+        await transaction.rollback()
