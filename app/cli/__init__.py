@@ -40,6 +40,8 @@ def serve() -> None:
         settings = read_settings()
         if settings.database_url is None:
             raise SettingsError("OVERLEGTAFEL_DATABASE_URL is not set. To try the service, use the command demo.")
+        if f"{PREFIX}MODE" not in os.environ:
+            raise SettingsError("Say OVERLEGTAFEL_MODE=production, or demo: in a demo anybody can sign in.")
         os.environ.pop(f"{PREFIX}MIGRATION_URL", None)
         from app.main import key_folder  # noqa: PLC0415  # the application loads slowly; refusals come first
 

@@ -16,6 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app.cli.console import CommandError
+from app.core.logs import configure_logging
 from app.core.settings import Settings
 
 APPLICATION = "app.cli.worker:application"
@@ -111,6 +112,7 @@ def run_server(settings: Settings, listener: socket.socket) -> None:
     Raises:
         CommandError: the application did not start; it has logged why.
     """
+    configure_logging(settings.log_level)
     config = uvicorn.Config(
         APPLICATION,
         factory=True,

@@ -54,11 +54,21 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.mode is Mode.PRODUCTION:
-            faults = list(self._production_faults())
-            if faults:
-                raise ValueError(" ".join(faults))
+        faults = self._production_faults() if self.mode is Mode.PRODUCTION else self._demo_faults()
+        if faults:
+            raise ValueError(" ".join(faults))
         return self
+
+    def _demo_faults(self) -> list[str]:
+        """Return a sentence for each sign that this is no demo: its tokens let anybody in."""
+        served = (self.public_url, *self.allowed_origins)
+        if any(address.startswith("https://") for address in served):
+            return [
+                "The demo lets anybody sign in, so it refuses an https address: set OVERLEGTAFEL_MODE=production."
+            ]
+        if self.database_url is not None and "sslmode=verify-full" in self.database_url.get_secret_value():
+            return ["The demo refuses a database behind verified TLS: set OVERLEGTAFEL_MODE=production."]
+        return []
 
     def _production_faults(self) -> list[str]:
         """Return a sentence for each setting that would be unsafe in production."""

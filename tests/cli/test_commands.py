@@ -88,6 +88,11 @@ def test_serving_needs_a_database() -> None:
     assert (code, "OVERLEGTAFEL_DATABASE_URL is not set" in said) == (2, True)
 
 
+def test_serving_needs_to_be_told_whether_anybody_may_sign_in() -> None:
+    code, said = refused("serve", OVERLEGTAFEL_DATABASE_URL="postgresql://app:x@/overlegtafel?host=/nowhere")
+    assert (code, "OVERLEGTAFEL_MODE" in said) == (2, True)
+
+
 def test_a_taken_port_is_said_before_any_database_starts(place: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
