@@ -8,15 +8,19 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from app.access.tables import POLICY_VERSION
 from app.core.clock import Clock
 from app.core.db import Pool
 from app.core.ids import CaseId, EngagementId
+from app.crypto.errors import KeyDestroyed, SealBroken
 from app.crypto.service import DataKeys
 from app.events.bodies import open_bodies
 
 PAGE_MAX = 256
 LEASE_TIMEOUT_SECONDS = 2.0
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Read:
     text: str | None
     audience: frozenset[EngagementId]
     version: int
+    read_at: datetime
 
     @property
     def seq(self) -> int:
@@ -63,42 +68,62 @@ class Stream:
 
         The record of the delivery is durable when this returns.
         """
+        now = self.now()
         rows = await self._pool.fetch(
             "select * from read_stream($1, $2, $3, $4, $5, $6, $7)",
             self._source,
             case_id,
             seq,
             limit,
-            self.now(),
+            now,
             POLICY_VERSION,
             list(listeners),
         )
-        return await self._opened(case_id, rows)
+        return await self._opened(case_id, rows, now)
 
     async def openings(self, case_id: CaseId, listener: EngagementId) -> list[Read]:
         """Return the opening events of every thread that a listener may read now."""
+        now = self.now()
         rows = await self._pool.fetch(
             "select * from read_openings($1, $2, $3, $4, $5)",
             self._source,
             case_id,
             listener,
-            self.now(),
+            now,
             POLICY_VERSION,
         )
-        return await self._opened(case_id, rows, audience=frozenset({listener}))
+        return await self._opened(case_id, rows, now, audience=frozenset({listener}))
 
     async def _opened(
-        self, case_id: CaseId, rows: Sequence[Any], audience: frozenset[EngagementId] | None = None
+        self, case_id: CaseId, rows: Sequence[Any], now: datetime, audience: frozenset[EngagementId] | None = None
     ) -> list[Read]:
         named = [{"case_id": case_id, **dict(row)} for row in rows]
-        texts = await open_bodies(self._keys, [SimpleNamespace(**row) for row in named])
+        texts = await self._texts(named)
         reads = []
         for row in named:
             if isinstance(row.get("data"), str):
                 row["data"] = json.loads(row["data"])
             heard = audience if audience is not None else frozenset(row["audience"] or ())
-            reads.append(Read(row, texts.get(row["id"]), heard, row["version"]))
+            if row["body_sealed"] is not None and row["id"] not in texts:
+                heard = frozenset()
+            reads.append(Read(row, texts.get(row["id"]), heard, row["version"], now))
         return reads
+
+    async def _texts(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[UUID, str]:
+        """Return the texts by event id. One that does not open is nobody's, and must not silence those after it."""
+        sealed = [SimpleNamespace(**row) for row in rows]
+        try:
+            return await open_bodies(self._keys, sealed)
+        except (SealBroken, KeyDestroyed):
+            texts: dict[UUID, str] = {}
+        for row in sealed:
+            try:
+                texts.update(await open_bodies(self._keys, [row]))
+            except KeyDestroyed:
+                log.info("stream.erased", case_id=str(row.case_id), seq=row.seq)
+            except SealBroken:
+                log.error("seal.broken", where="delivery", case_id=str(row.case_id), seq=row.seq)  # noqa: TRY400
+        return texts
 
     async def head(self, case_id: CaseId) -> tuple[int, int]:
         """Return where a case's stream stands: position and access version."""

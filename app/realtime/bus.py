@@ -74,4 +74,8 @@ class Bus:
         if text.startswith(self._me):
             return
         ids = text[32:]
-        self._on_moved(CaseId(UUID(hex=ids[at : at + 32])) for at in range(0, len(ids), 32))
+        try:
+            moved = [CaseId(UUID(hex=ids[at : at + 32])) for at in range(0, len(ids), 32)]
+        except ValueError:  # not a hint of this version; the poll sees what it meant
+            return
+        self._on_moved(moved)

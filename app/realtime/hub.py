@@ -5,7 +5,8 @@ read from the database together with the gap before it. Source: DESIGN 2, 4 and 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
@@ -15,8 +16,8 @@ import structlog
 
 from app.access.policy import Cell
 from app.access.vocabulary import Category, Domain
-from app.core.errors import DomainError
-from app.core.ids import CaseId, EngagementId, PatientId, ThreadId
+from app.core.errors import DomainError, Unavailable
+from app.core.ids import CaseId, EngagementId, EventId, PatientId, ThreadId
 from app.crypto.cursors import StreamCursors
 from app.entitlement.knowledge import Knowledge, Snapshot
 from app.events.appender import Appended
@@ -24,9 +25,15 @@ from app.events.drafts import EventType
 from app.events.reading import PAGE_MAX, Read, Stream
 from app.identity.directory import Directory, Person
 from app.realtime import frames, rendering
-from app.realtime.room import Listener, Room, Seat, agreed, agreed_on_append
+from app.realtime.room import AnySubject, Label, Listener, Room, Seat, agreed, agreed_on_append
 
-RESUME_EVENTS_MAX = 5_000
+RESUME_EVENTS_MAX = 50_000
+RESUME_RETRY_SECONDS = 1.0
+GO_LIVE_EVENTS_MAX = 64
+GO_LIVE_BYTES_MAX = 256 * 1024
+JOIN_TRIES_MAX = 20
+CLIENT_IDS_MAX = 10_000
+CATCH_UPS_AT_ONCE = 4
 PRESENCE_PAUSE_SECONDS = 0.1
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, DomainError)
 
@@ -43,6 +50,7 @@ class Hub:
         self._cursors = cursors
         self._rooms: dict[CaseId, Room] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._client_ids: OrderedDict[EventId, str] = OrderedDict()
 
     @property
     def rooms(self) -> Mapping[CaseId, Room]:
@@ -61,65 +69,139 @@ class Hub:
         return self._stream.now()
 
     async def join(
-        self, listener: Listener, case_id: CaseId, cursor: str | None, seats: MutableMapping[CaseId, Seat]
+        self,
+        listener: Listener,
+        case_id: CaseId,
+        cursor: str | None,
+        seats: MutableMapping[CaseId, Seat],
+        permit: Callable[[], Awaitable[int]],
     ) -> None:
         """Seat a socket, in ``seats`` too: tell it that it joined, what it missed after its cursor, then what comes.
 
+        ``permit`` asks whether the listener may, and returns the access version at which that was decided; nobody is
+        seated at another version. A seat the socket had before is given up only for the new one.
+
         Raises:
-            NotFound: there is no such case.
+            DomainError: what ``permit`` refused with.
+            Unavailable: rights change faster than they can be looked at.
         """
-        room = self._rooms.setdefault(case_id, Room(case_id, self._cursors))
+        permitted = await permit()
+        for _ in range(JOIN_TRIES_MAX):
+            room = self._room(case_id)
+            async with room.lock:
+                if self._rooms.get(case_id) is not room:
+                    continue  # nobody was in it, and it was let go of while we waited
+                await self._bring_up_to_date(room)
+                if room.version == permitted:
+                    await self._directory.people([*room.seats, listener.engagement_id])
+                    seated = self._seat(room, listener, cursor, seats)
+                    break
+            permitted = await permit()
+        else:
+            raise Unavailable
+        if seated is not None:
+            await self._resume(room, *seated)
+
+    def _room(self, case_id: CaseId) -> Room:
+        room = self._rooms.get(case_id)
+        if room is None:
+            room = self._rooms[case_id] = Room(case_id, self._cursors)
+        return room
+
+    def _seat(
+        self, room: Room, listener: Listener, cursor: str | None, seats: MutableMapping[CaseId, Seat]
+    ) -> tuple[Seat, int] | None:
+        """Seat a socket in one turn and return its seat and position; None when it is gone by now."""
+        case_id = room.case_id
+        if listener.outbox.closed:
+            return None
+        earlier = seats.pop(case_id, None)
+        if earlier is not None:
+            room.leave(earlier)
+            listener.outbox.purge(case_id)
+        tag = self._cursors.tag(listener.account_id, case_id)
+        seat = Seat(listener, case_id, tag, room.cells_of(listener.engagement_id, self._stream.now()))
+        after = room.last_seq if cursor is None else self._cursors.read(cursor, listener.account_id, case_id)
+        recovered = after is not None and 0 <= room.last_seq - after <= RESUME_EVENTS_MAX
+        position = after if recovered and after is not None else room.last_seq
+        seat.live = position == room.last_seq
+        seats[case_id] = seat
+        room.enter(seat)
+        listener.outbox.say(
+            frames.joined(
+                case_id,
+                self._cursors.one(position, tag),
+                recovered=recovered,
+                members=self._present(room) if _sees_contacts(seat) else None,
+            )
+        )
+        self._presence_changed(room)
+        return seat, position
+
+    async def _resume(self, room: Room, seat: Seat, after: int) -> None:
+        """Tell a seat what it missed, as fast as its peer takes it in; once it caught up with its room it is live."""
+        opened: set[int] = set()
+        while not seat.live and room.holds(seat):
+            try:
+                missed, reached = await self._missed(room, seat, after, opened)
+                for seq, body, label in missed:
+                    await seat.listener.drained()
+                    if not room.holds(seat):
+                        return
+                    seat.tell(body, self._cursors.one(seq, seat.tag), label)
+                after = reached
+                await seat.listener.drained()
+                if after + GO_LIVE_EVENTS_MAX >= room.last_seq:
+                    await self._go_live(room, seat, after, opened)
+            except FAILURES as error:
+                log.warning("hub.resume-failed", error=type(error).__name__)
+                await asyncio.sleep(RESUME_RETRY_SECONDS)
+
+    async def _go_live(self, room: Room, seat: Seat, after: int, opened: set[int]) -> None:
+        """Close the last small gap in one turn; where it is not small, the seat stays behind and goes on."""
         async with room.lock:
             await self._bring_up_to_date(room)
-            snapshot = await self._known(room)
-            seat = Seat(
-                listener,
-                case_id,
-                self._cursors.tag(listener.account_id, case_id),
-                snapshot.cells(listener.engagement_id, self._stream.now()),
-            )
-            after = room.last_seq if cursor is None else self._cursors.read(cursor, listener.account_id, case_id)
-            recovered = after is not None and 0 <= room.last_seq - after <= RESUME_EVENTS_MAX
-            missed = (
-                await self._missed(room, listener.engagement_id, after) if recovered and after is not None else []
-            )
-            position = after if recovered and after is not None else room.last_seq
-            seats[case_id] = seat
-            room.enter(seat)
-            listener.outbox.say(
-                frames.joined(
-                    case_id,
-                    self._cursors.one(position, seat.tag),
-                    recovered=recovered,
-                    members=await self._present(room) if _sees_contacts(seat) else None,
-                )
-            )
-            for seq, body, cell in missed:
-                seat.tell(body, self._cursors.one(seq, seat.tag), cell)
-        self._presence_changed(room)
+            missed: list[tuple[int, bytes, Label]] = []
+            if after < room.last_seq:
+                missed, reached = await self._missed(room, seat, after, opened, until=room.last_seq)
+                size = sum(len(body) for _, body, _ in missed)
+                if reached < room.last_seq or len(missed) > GO_LIVE_EVENTS_MAX or size > GO_LIVE_BYTES_MAX:
+                    return
+            for seq, body, label in missed:
+                seat.tell(body, self._cursors.one(seq, seat.tag), label)
+            seat.live = True
 
     async def _missed(
-        self, room: Room, engagement_id: EngagementId, after: int
-    ) -> list[tuple[int, bytes, Cell | None]]:
-        """Return what one listener may still hear between a position and where the room is."""
-        found: list[tuple[int, bytes, Cell | None]] = []
-        while after < room.last_seq:
-            reads = [
-                read
-                for read in await self._stream.after(room.case_id, after, [engagement_id])
-                if read.seq <= room.last_seq
-            ]
-            if not reads:
-                break
-            after = reads[-1].seq
-            people = await self._people(reads)
-            snapshot = await self._known(room)
-            for read in reads:
-                if engagement_id in agreed(read, snapshot, [engagement_id], self._stream.now()):
-                    body = rendering.event_body(read.row, room.case_id, read.text, people)
-                    if body is not None:
-                        found.append((read.seq, body, _cell(read)))
-        return found
+        self, room: Room, seat: Seat, after: int, opened: set[int], *, until: int | None = None
+    ) -> tuple[list[tuple[int, bytes, Label]], int]:
+        """Return a page of what one listener may hear now after a position, and how far that reaches.
+
+        ``opened`` remembers the positions of the thread openings among it, which a cell gained later does not repeat.
+        """
+        listener = seat.listener.engagement_id
+        reads = await self._stream.after(room.case_id, after, [listener])
+        reads = [read for read in reads if until is None or read.seq <= until]
+        if not reads:
+            return [], after
+        snapshot = await self._snapshot(room, reads[-1].version)
+        people = await self._people(reads)
+        missed: list[tuple[int, bytes, Label]] = []
+        for read in reads:
+            kind = read.row["type"]
+            if listener not in agreed(read, snapshot, [listener]):
+                continue
+            if kind == EventType.MEMBER_LEFT and read.row["addressees"]:
+                continue  # it ended what was then the membership; by now there is another
+            body = rendering.event_body(read.row, room.case_id, read.text, people)
+            if body is None:
+                continue
+            missed.append((read.seq, body, _label(read)))
+            if kind == EventType.THREAD_OPENED:
+                opened.add(read.seq)
+            elif kind == EventType.ACCESS_CHANGED:
+                told = await self._openings(room, read, listener, snapshot)
+                missed += [(read.seq, body, cell) for seq, body, cell in told if seq not in opened]
+        return missed, reads[-1].seq
 
     def leave(self, seat: Seat) -> None:
         """Unseat a socket."""
@@ -131,37 +213,50 @@ class Hub:
 
     # What this worker appended
 
+    def expect(self, event_id: EventId, client_id: str) -> None:
+        """Remember what a client calls its message, for its own copy, however the message comes back here."""
+        self._client_ids[event_id] = client_id
+        if len(self._client_ids) > CLIENT_IDS_MAX:
+            self._client_ids.popitem(last=False)
+
+    def forget(self, event_id: EventId) -> None:
+        """Forget a message that was refused, or posted before."""
+        self._client_ids.pop(event_id, None)
+
     def deliver(self, batch: Sequence[Appended]) -> None:
         """Tell the listeners here what was just appended here, without a look at the database if possible."""
         for case_id, group in groupby(batch, key=lambda appended: appended.case_id):
             room = self._rooms.get(case_id)
-            if room is not None and not self._deliver_at_once(room, list(group)):
+            if room is None:
+                for appended in group:
+                    self.forget(appended.event_id)
+            elif not self._deliver_at_once(room, list(group)):
                 self._poke(room)
 
     def _deliver_at_once(self, room: Room, group: list[Appended]) -> bool:
         """Deliver from memory; False when only the database can tell: a gap, a newcomer, something unknown."""
         first = group[0]
-        snapshot = self._knowledge.known(room.case_id, first.version)
+        snapshot = room.snapshot
         authors = [self._directory.at_hand(appended.post.actor.engagement_id) for appended in group]
         if (
             room.lock.locked()
             or first.seq != room.last_seq + 1
             or snapshot is None
-            or room.version != first.version
+            or snapshot.version != first.version
             or not room.seats.keys() <= first.listeners
             or None in authors
         ):
             return False
-        now = self._stream.now()
         for appended, author in zip(group, authors, strict=True):
             assert author is not None
-            audience = agreed_on_append(appended, snapshot, first.listeners, now)
+            audience = agreed_on_append(appended, snapshot, first.listeners)
             own = appended.post.actor.engagement_id
-            if appended.post.client_id is not None and own in audience:
-                body = rendering.posted(appended, author, for_author=True)
+            client_id = self._client_ids.pop(appended.event_id, None)
+            if client_id is not None and own in audience:
+                body = rendering.posted(appended, author, client_id)
                 room.tell(appended.seq, body, (own,), appended.cell)
                 audience -= {own}
-            room.tell(appended.seq, rendering.posted(appended, author, for_author=False), audience, appended.cell)
+            room.tell(appended.seq, rendering.posted(appended, author), audience, appended.cell)
             room.last_seq = appended.seq
         return True
 
@@ -176,10 +271,29 @@ class Hub:
 
     def seen(self, heads: Mapping[CaseId, tuple[int, int]]) -> None:
         """Compare where the streams stand (seq, version) with what was told here; catches up on lost hints."""
-        for case_id, (seq, version) in heads.items():
-            room = self._rooms.get(case_id)
-            if room is not None and (seq > room.last_seq or version != room.version):
-                self._poke(room)
+        for room in self._behind(heads):
+            self._poke(room)
+
+    async def catch_up(self, heads: Mapping[CaseId, tuple[int, int]]) -> None:
+        """Bring every room to where its stream stands, narrowings included: for who was silent for a while.
+
+        Raises:
+            OSError, TimeoutError, asyncpg errors: the database did not answer; call it again.
+        """
+        behind = self._behind(heads)
+        for at in range(0, len(behind), CATCH_UPS_AT_ONCE):
+            await asyncio.gather(*(self._catch_up_now(room) for room in behind[at : at + CATCH_UPS_AT_ONCE]))
+
+    def _behind(self, heads: Mapping[CaseId, tuple[int, int]]) -> list[Room]:
+        return [
+            room
+            for case_id, (seq, version) in heads.items()
+            if (room := self._rooms.get(case_id)) is not None and (seq > room.last_seq or version != room.version)
+        ]
+
+    async def _catch_up_now(self, room: Room) -> None:
+        async with room.lock:
+            await self._bring_up_to_date(room)
 
     def expire(self) -> None:
         """Close what time closed, even before the sweeper tells of it; and let go of rooms that nobody is in."""
@@ -188,9 +302,7 @@ class Hub:
             if not room.seats and not room.lock.locked():
                 del self._rooms[room.case_id]
                 continue
-            snapshot = self._knowledge.known(room.case_id, room.version)
-            if snapshot is not None:
-                room.know(snapshot, now)
+            room.lapse(now)
 
     def _poke(self, room: Room) -> None:
         if room.wanted:
@@ -208,37 +320,50 @@ class Hub:
         except FAILURES as error:
             # The next renewal of the lease sees that the stream is ahead, and tries again.
             log.warning("hub.catch-up-failed", error=type(error).__name__)
+        except Exception:
+            log.exception("hub.catch-up-broken")
 
     async def _bring_up_to_date(self, room: Room) -> None:
         """Read and tell what is new, in order; the caller holds the room's lock."""
         if room.last_seq < 0:
-            room.last_seq = (await self._stream.head(room.case_id))[0]
-            await self._known(room, fresh=True)
+            last_seq, _ = await self._stream.head(room.case_id)
+            room.know(await self._knowledge.fresh(room.case_id), self._stream.now())
+            room.last_seq = last_seq
             return
+        snapshot: Snapshot | None = None
         more = True
         while more:
             reads = await self._stream.after(room.case_id, room.last_seq, list(room.seats))
             if not reads:
                 break
-            version = reads[-1].version
-            snapshot = self._knowledge.known(room.case_id, version) or await self._knowledge.fresh(room.case_id)
+            snapshot = await self._snapshot(room, reads[-1].version)
             people = await self._people(reads)
             for read in reads:
                 await self._tell(room, read, snapshot, people)
                 room.last_seq = read.seq
             more = len(reads) == PAGE_MAX
-        await self._known(room, fresh=True)
-
-    async def _known(self, room: Room, *, fresh: bool = False) -> Snapshot:
-        """Return a snapshot of the room's case, and let every seat know what it may hear by it."""
-        snapshot = None if fresh else self._knowledge.known(room.case_id, room.version)
-        if snapshot is None:
+        if snapshot is None:  # the version may have moved without an event
             snapshot = await self._knowledge.fresh(room.case_id)
-            room.know(snapshot, self._stream.now())
-        return snapshot
+        room.know(snapshot, self._stream.now())
+
+    async def _snapshot(self, room: Room, version: int) -> Snapshot:
+        """Return a snapshot of the room's case: of this version if it is at hand, else as it is now."""
+        if room.snapshot is not None and room.snapshot.version == version:
+            return room.snapshot
+        return self._knowledge.known(room.case_id, version) or await self._knowledge.fresh(room.case_id)
 
     async def _tell(self, room: Room, read: Read, snapshot: Snapshot, people: Mapping[UUID, Person]) -> None:
-        audience = agreed(read, snapshot, list(room.seats), self._stream.now()) & room.seats.keys()
+        """Tell one event. Whatever has to be looked up is looked up first: an event is told whole, or again later.
+
+        Seats hear by what they held at this place of the stream: what comes before a gain is history, not news.
+        """
+        label = _label(read)
+        audience = frozenset(
+            one
+            for one in agreed(read, snapshot, list(room.seats))
+            if one in room.seats and room.seats[one][0].may_hear(label)
+        )
+        client_id = self._client_ids.pop(read.row["id"], None)
         if not audience:
             return
         if read.row["type"] == EventType.ACCESS_CHANGED:
@@ -249,9 +374,15 @@ class Hub:
             for engagement_id in audience:
                 self._end(room, engagement_id, (read.row["data"] or {}).get("why", "membership-ended"))
             return
+        own = read.row["actor_engagement_id"]
+        if client_id is not None and own in audience:
+            body = rendering.event_body(read.row, room.case_id, read.text, people, client_id)
+            if body is not None:
+                room.tell(read.seq, body, (own,), label)
+            audience -= {own}
         body = rendering.event_body(read.row, room.case_id, read.text, people)
         if body is not None:
-            room.tell(read.seq, body, audience, _cell(read))
+            room.tell(read.seq, body, audience, label)
 
     async def _access_changed(
         self,
@@ -262,25 +393,37 @@ class Hub:
         people: Mapping[UUID, Person],
     ) -> None:
         """Narrow first, then tell, then tell of the threads that opened."""
-        data, patient = read.row["data"], PatientId(read.row["patient_id"])
+        live = any(seat.live for seat in room.seats.get(engagement_id, ()))
+        openings = await self._openings(room, read, engagement_id, snapshot) if live else []
+        data = read.row["data"]
         held = snapshot.cells(engagement_id, self._stream.now())
-        lost = [cell for cell in _cells(data["lost"], patient) if cell not in held]
+        lost = [cell for cell in _cells(data["lost"], PatientId(read.row["patient_id"])) if cell not in held]
         room.narrow(engagement_id, lost, data["why"])
         for seat in room.seats.get(engagement_id, ()):
             seat.cells = held
         body = rendering.event_body(read.row, room.case_id, None, people)
         if body is not None:
             room.tell(read.seq, body, (engagement_id,), None)
-        gained = {cell for cell in _cells(data["gained"], patient) if cell in held}
+        for _, opening, cell in openings:
+            room.tell(read.seq, opening, (engagement_id,), cell)
+
+    async def _openings(
+        self, room: Room, read: Read, engagement_id: EngagementId, snapshot: Snapshot
+    ) -> list[tuple[int, bytes, Cell]]:
+        """Return the threads that an ``access.changed`` opened to somebody: position, body and cell of each."""
+        held = snapshot.cells(engagement_id, self._stream.now())
+        gained = {
+            cell for cell in _cells(read.row["data"]["gained"], PatientId(read.row["patient_id"])) if cell in held
+        }
         if not gained:
-            return
+            return []
         openings = await self._stream.openings(room.case_id, engagement_id)
         openers = await self._people(openings)
-        for opening in openings:
-            cell = _cell(opening)
-            if cell in gained and opening.seq < read.seq:
-                told = rendering.thread_body(opening.row, room.case_id, opening.text, openers)
-                room.tell(read.seq, told, (engagement_id,), cell)
+        return [
+            (opening.seq, rendering.thread_body(opening.row, room.case_id, opening.text, openers), cell)
+            for opening in openings
+            if opening.seq < read.seq and engagement_id in opening.audience and (cell := _cell(opening)) in gained
+        ]
 
     def _end(self, room: Room, engagement_id: EngagementId, why: str) -> None:
         for seat in list(room.seats.get(engagement_id, ())):
@@ -309,16 +452,15 @@ class Hub:
     def _tell_presence(self, room: Room, present: frozenset[EngagementId]) -> None:
         if present != room.present:
             return
-        known = [person for one in room.seats if (person := self._directory.at_hand(one)) is not None]
-        told = frames.presence(room.case_id, [rendering.person_object(person) for person in known])
+        told = frames.presence(room.case_id, self._present(room))
         for seat in [seat for seats in room.seats.values() for seat in seats]:
             contacts = next((cell for cell in seat.cells if cell.category is Category.CONTACT_NETWORK), None)
             if contacts is not None:
                 seat.listener.outbox.put(told, room.case_id, contacts)
 
-    async def _present(self, room: Room) -> list[dict[str, object]]:
-        people = await self._directory.people(room.seats)
-        return [rendering.person_object(person) for person in people.values()]
+    def _present(self, room: Room) -> list[dict[str, object]]:
+        people = [person for one in room.seats if (person := self._directory.at_hand(one)) is not None]
+        return [rendering.person_object(person) for person in people]
 
     def typing(self, case_id: CaseId, thread_id: ThreadId, cell: Cell, typist: Person) -> None:
         """Tell that somebody is typing, to the others here who may read it."""
@@ -340,9 +482,14 @@ def _cells(listed: Iterable[Mapping[str, str]], patient: PatientId) -> list[Cell
     return [Cell(patient, Category(item["category"]), Domain(item["domain"])) for item in listed]
 
 
-def _cell(read: Read) -> Cell | None:
-    """Return the cell an event is in, if it is about one subject; others were agreed on when they were told."""
+def _cell(read: Read) -> Cell:
     row = read.row
-    if row.get("addressees") or row["patient_id"] is None or row["category"] is None:
-        return None
     return Cell(PatientId(row["patient_id"]), Category(row["category"]), Domain(row["domain"]))
+
+
+def _label(read: Read) -> Label:
+    """Return what an event is labelled with, to be checked again when it is sent."""
+    row = read.row
+    if row["addressees"]:
+        return None
+    return AnySubject(Category(row["category"]), Domain(row["domain"])) if row["patient_id"] is None else _cell(read)

@@ -61,15 +61,30 @@ class Leases:
         started = time.monotonic()
         sessions = {listener.session_id for listener in self._listeners}
         found = await self._stream.lease(sessions, list(self._hub.rooms))
-        self._until = started + LEASE_SECONDS
         self.end_sessions(found.ended)
-        self._hub.seen(found.heads)
+        if self.held():
+            self._hub.seen(found.heads)
+        else:
+            # What still waits to be sent is older than what happened meanwhile: first hear that, then speak.
+            self._pause()
+            await self._hub.catch_up(found.heads)
+        self._until = started + LEASE_SECONDS
         self._hub.expire()
+        if self.held():
+            self._resume()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            for listener in list(self._listeners):
+                listener.outbox.say(frames.paused("database"))
+
+    def _resume(self) -> None:
         if self._paused:
             self._paused = False
             for listener in list(self._listeners):
                 listener.outbox.say(frames.resumed())
-                listener.outbox.flush()
+                listener.flush()
 
     async def run(self) -> None:
         """Renew every second until cancelled, and say so when the lease runs out."""
@@ -81,6 +96,8 @@ class Leases:
                     await self.renew()
                 except FAILURES as error:
                     log.warning("lease.failed", error=type(error).__name__)
+                except Exception:
+                    log.exception("lease.broken")
                 await asyncio.sleep(max(0.05, RENEW_SECONDS - (time.monotonic() - started)))
         finally:
             watch.cancel()
@@ -88,7 +105,5 @@ class Leases:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if not self._paused and not self.held():
-                self._paused = True
-                for listener in list(self._listeners):
-                    listener.outbox.say(frames.paused("database"))
+            if not self.held():
+                self._pause()

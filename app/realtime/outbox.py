@@ -74,6 +74,16 @@ class Outbox:
         """How many bytes wait."""
         return self._bytes
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and the peer keeps up."""
+        return not self._own and not self._queue and self._transport.can_write
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is said here any more."""
+        return self._closed
+
     def say(self, frame: bytes) -> None:
         """Send a frame about the socket itself, or let it wait for the peer."""
         if not self._own and self._transport.can_write and not self._closed:

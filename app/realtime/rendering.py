@@ -23,7 +23,7 @@ def person_object(person: Person) -> dict[str, object]:
     }
 
 
-def posted(appended: Appended, author: Person, *, for_author: bool) -> bytes:
+def posted(appended: Appended, author: Person, client_id: str | None = None) -> bytes:
     """Return the shared body of a message that was just appended; its author's copy names the client's own id."""
     post = appended.post
     data: dict[str, object] = {
@@ -34,15 +34,19 @@ def posted(appended: Appended, author: Person, *, for_author: bool) -> bytes:
         "text": post.text,
         "kind": post.kind,
     }
-    if for_author and post.client_id is not None:
-        data["clientId"] = post.client_id
+    if client_id is not None:
+        data["clientId"] = client_id
     return frames.event_body(
         appended.case_id, EventType.MESSAGE_POSTED, utc(appended.at), actor=person_object(author), data=data
     )
 
 
 def event_body(
-    row: Mapping[str, Any], case_id: CaseId, text: str | None, people: Mapping[UUID, Person]
+    row: Mapping[str, Any],
+    case_id: CaseId,
+    text: str | None,
+    people: Mapping[UUID, Person],
+    client_id: str | None = None,
 ) -> bytes | None:
     """Return the shared body of an event read from the stream; None for what is not told over sockets.
 
@@ -51,6 +55,8 @@ def event_body(
     data = _data(row, text, people)
     if data is None or row["retracted"]:
         return None
+    if client_id is not None:
+        data["clientId"] = client_id
     actor = people.get(row["actor_engagement_id"])
     at: datetime = row["at"]
     return frames.event_body(

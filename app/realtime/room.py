@@ -52,33 +52,59 @@ class Listener(Protocol):
         """Forget a seat that was taken away."""
         ...
 
+    async def drained(self) -> None:
+        """Return once everything it was told has gone to its peer, or it is closed."""
+        ...
+
+    def flush(self) -> None:
+        """Send what waits: the lease is back."""
+        ...
+
     def end(self) -> None:
         """Close: the session has ended."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class AnySubject:
+    """The label of what concerns no subject in particular: whoever holds such a cell of any subject may hear it."""
+
+    category: Category
+    domain: Domain
+
+
+Label = Cell | AnySubject | None
+"""What a frame tells of. None: it was addressed to this listener, and needs no cell."""
+
+
 @dataclass(eq=False, slots=True)
 class Seat:
-    """One socket at one case: ``n`` counts what it was told, ``tag`` binds its cursors, ``cells`` it may hear."""
+    """One socket at one case: ``n`` counts what it was told, ``tag`` binds its cursors, ``cells`` it may hear.
+
+    Until it is ``live`` it is still being told what it missed: the room's events are not yet for it, all else is.
+    """
 
     listener: Listener
     case_id: CaseId
     tag: bytes
     cells: frozenset[Cell] = frozenset()
     n: int = 0
+    live: bool = False
 
-    def tell(self, body: bytes, cursor: str, cell: Cell | None) -> None:
+    def tell(self, body: bytes, cursor: str, label: Label) -> None:
         """Put an event before this socket; its own head is added at the send."""
 
         def finish(shared: bytes) -> bytes:
             self.n += 1
             return frames.event_frame(self.n, cursor, shared)
 
-        self.listener.outbox.put(body, self.case_id, cell, finish)
+        self.listener.outbox.put(body, self.case_id, label, finish)
 
-    def may_hear(self, cell: Cell | None) -> bool:
-        """Whether a waiting frame of this cell may still go; what has no cell was addressed to this listener."""
-        return cell is None or cell in self.cells
+    def may_hear(self, label: object) -> bool:
+        """Whether a frame with this label may still go."""
+        if isinstance(label, AnySubject):
+            return any(cell.category is label.category and cell.domain is label.domain for cell in self.cells)
+        return label is None or label in self.cells
 
 
 @dataclass(eq=False, slots=True)
@@ -88,7 +114,7 @@ class Room:
     case_id: CaseId
     cursors: StreamCursors
     last_seq: int = -1
-    version: int = -1
+    snapshot: Snapshot | None = None
     seats: dict[EngagementId, list[Seat]] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wanted: bool = False
@@ -106,19 +132,39 @@ class Room:
             if not held:
                 del self.seats[seat.listener.engagement_id]
 
+    def holds(self, seat: Seat) -> bool:
+        """Whether a socket still sits here."""
+        return seat in self.seats.get(seat.listener.engagement_id, ())
+
+    @property
+    def version(self) -> int:
+        """The access version that listeners hear by, -1 before the first."""
+        return -1 if self.snapshot is None else self.snapshot.version
+
+    def cells_of(self, engagement_id: EngagementId, now: datetime) -> frozenset[Cell]:
+        """Return what somebody may hear here."""
+        return frozenset() if self.snapshot is None else self.snapshot.cells(engagement_id, now)
+
     def know(self, snapshot: Snapshot, now: datetime) -> None:
         """Take over what each listener may hear, from a snapshot of the case."""
-        self.version = snapshot.version
+        self.snapshot = snapshot
         for engagement_id, seats in self.seats.items():
             cells = snapshot.cells(engagement_id, now)
             for seat in seats:
                 seat.cells = cells
 
-    def tell(self, seq: int, body: bytes, audience: Iterable[EngagementId], cell: Cell | None) -> None:
-        """Put one event before every socket of its audience."""
-        seats = [seat for engagement_id in audience for seat in self.seats.get(engagement_id, ())]
+    def lapse(self, now: datetime) -> None:
+        """Close what time closed. What time opens is told first, by the sweeper's event."""
+        for engagement_id, seats in self.seats.items():
+            cells = self.cells_of(engagement_id, now)
+            for seat in seats:
+                seat.cells = seat.cells & cells
+
+    def tell(self, seq: int, body: bytes, audience: Iterable[EngagementId], label: Label) -> None:
+        """Put one event before every live socket of its audience."""
+        seats = [seat for engagement_id in audience for seat in self.seats.get(engagement_id, ()) if seat.live]
         for seat, cursor in zip(seats, self.cursors.many(seq, [seat.tag for seat in seats]), strict=True):
-            seat.tell(body, cursor, cell)
+            seat.tell(body, cursor, label)
 
     def narrow(self, engagement_id: EngagementId, lost: Sequence[Cell], why: str) -> None:
         """Tell a listener which categories closed, and drop what waits for it in them."""
@@ -131,28 +177,26 @@ class Room:
             seat.listener.outbox.say(told)
 
 
-def agreed(
-    read: Read, snapshot: Snapshot, listeners: Iterable[EngagementId], now: datetime
-) -> frozenset[EngagementId]:
+def agreed(read: Read, snapshot: Snapshot, listeners: Iterable[EngagementId]) -> frozenset[EngagementId]:
     """Return who among the listeners both the database and the policy let hear an event.
 
-    A difference is logged as an alarm when both looked at the same version of the case.
+    A difference is logged as an alarm when both looked at the same version of the case, at the same instant.
     """
     row = read.row
     if row["addressees"]:
         return read.audience
     label = (row["patient_id"], Category(row["category"]), Domain(row["domain"]))
-    policy = frozenset(one for one in listeners if snapshot.reads(one, label, read.seq, now))
+    policy = frozenset(one for one in listeners if snapshot.reads(one, label, read.seq, read.read_at))
     return _both(policy, read.audience, same_version=snapshot.version == read.version)
 
 
 def agreed_on_append(
-    appended: Appended, snapshot: Snapshot, listeners: Iterable[EngagementId], now: datetime
+    appended: Appended, snapshot: Snapshot, listeners: Iterable[EngagementId]
 ) -> frozenset[EngagementId]:
-    """Return who among the listeners both let hear a message that was just appended."""
+    """Return who among the listeners both let hear a message that was just appended, at the instant it was."""
     cell = appended.cell
     label = (cell.patient_id, cell.category, cell.domain)
-    policy = frozenset(one for one in listeners if snapshot.reads(one, label, appended.seq, now))
+    policy = frozenset(one for one in listeners if snapshot.reads(one, label, appended.seq, appended.at))
     return _both(policy, frozenset(appended.audience), same_version=snapshot.version == appended.version)
 
 

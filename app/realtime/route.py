@@ -25,7 +25,7 @@ async def realtime(websocket: WebSocket) -> None:
         raise TypeError("the socket needs app.realtime.server:SocketProtocol under uvicorn")
     socket = Socket(live, transport, websocket.client.host if websocket.client else None)
     transport.on_text = socket.received
-    transport.on_writable = socket.outbox.flush
+    transport.on_writable = socket.flush
     transport.on_drain = socket.drain
     try:
         offered = SUBPROTOCOL in websocket.scope["subprotocols"]

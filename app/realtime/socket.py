@@ -9,15 +9,15 @@ from typing import Any, assert_never
 from uuid import uuid4
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.access.actor import Actor
-from app.access.policy import Cell
 from app.access.vocabulary import Action
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who, who
 from app.core.clock import Clock
 from app.core.db import Database
-from app.core.errors import DomainError, NotFound, Unavailable
+from app.core.errors import DomainError, NotFound, Unauthenticated, Unavailable
 from app.core.ids import AccountId, CaseId, EngagementId, LoginSessionId
 from app.crypto.service import Crypto
 from app.entitlement.knowledge import Knowledge
@@ -31,7 +31,8 @@ from app.identity.directory import Directory
 from app.identity.service import Entered
 from app.realtime import frames
 from app.realtime.frames import CloseCode
-from app.realtime.hub import FAILURES, Hub
+from app.realtime.hub import FAILURES as STREAM_FAILURES
+from app.realtime.hub import Hub
 from app.realtime.lease import LEASE_SECONDS, Leases
 from app.realtime.outbox import Outbox
 from app.realtime.protocol import (
@@ -53,6 +54,7 @@ from app.realtime.server import SocketProtocol
 
 CASES_PER_SOCKET_MAX = 100
 REQUESTS_MAX = 64
+FAILURES = (*STREAM_FAILURES, SQLAlchemyError)
 log = structlog.get_logger()
 
 
@@ -91,6 +93,7 @@ class Socket:
         self._working: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._waits_for_peer: asyncio.Event | None = None
         self.outbox = Outbox(
             transport, leased=live.leases.held, may_send=self._may_send, on_overflow=self._overflowed
         )
@@ -117,6 +120,13 @@ class Socket:
         """Forget a seat that was taken away."""
         self._seats.pop(case_id, None)
 
+    async def drained(self) -> None:
+        """Return once everything it was told has gone to its peer, or it is closed."""
+        while not (self._closed or self.outbox.closed or self.outbox.idle):
+            self._waits_for_peer = self._waits_for_peer or asyncio.Event()
+            self._waits_for_peer.clear()
+            await self._waits_for_peer.wait()
+
     def end(self) -> None:
         """Close: the session has ended."""
         self._perform(self._dialogue.end(CloseCode.NOT_AUTHENTICATED))
@@ -126,6 +136,12 @@ class Socket:
     def received(self, frame: str | bytes) -> None:
         """Take one frame in."""
         self._perform(self._dialogue.receive(frame, time.monotonic()))
+
+    def flush(self) -> None:
+        """Send what waits: the peer kept up, or the lease is back."""
+        self.outbox.flush()
+        if self._waits_for_peer is not None:
+            self._waits_for_peer.set()
 
     def drain(self) -> None:
         """Say goodbye: the server stops."""
@@ -142,16 +158,19 @@ class Socket:
             self._live.hub.leave(seat)
         self._seats.clear()
         self.outbox.close()
+        self.flush()
 
     def _tick(self) -> None:
         self._perform(self._dialogue.tick(time.monotonic()))
 
     def _overflowed(self) -> None:
+        self._transport.write_text(frames.bye(CloseCode.TOO_SLOW))
         self._transport.close(CloseCode.TOO_SLOW)
+        self.flush()
 
     def _may_send(self, case_id: CaseId, cell: object) -> bool:
         seat = self._seats.get(case_id)
-        return seat is not None and (cell is None or (isinstance(cell, Cell) and seat.may_hear(cell)))
+        return seat is not None and seat.may_hear(cell)
 
     # What the conversation asks for
 
@@ -189,6 +208,9 @@ class Socket:
                 await self._handle(self._requests.popleft())
                 if len(self._requests) < REQUESTS_MAX:
                     self._transport.resume_reading()
+        except Exception:
+            log.exception("socket.broken")
+            self._perform(self._dialogue.end(CloseCode.OUR_FAULT))
         finally:
             self._working = None
 
@@ -210,10 +232,18 @@ class Socket:
                 case _:
                     assert_never(request)
         except DomainError as refusal:
-            self.outbox.say(frames.error(refusal))
+            self._refuse(refusal)
         except FAILURES as error:
             log.warning("socket.failed", error=type(error).__name__)
-            self.outbox.say(frames.error(Unavailable()))
+            self._refuse(Unavailable())
+
+    def _refuse(self, refusal: DomainError, client_id: str | None = None) -> None:
+        """Tell a refusal; when the session has ended, or it never began, it is also the end of the socket."""
+        self.outbox.say(frames.error(refusal, client_id))
+        if self._entered is None:
+            self._perform(self._dialogue.end(CloseCode.OUR_FAULT))
+        elif isinstance(refusal, Unauthenticated):
+            self.end()
 
     def _origin(self) -> Origin:
         return Origin("socket", self._access_point, uuid4())
@@ -232,25 +262,38 @@ class Socket:
                     origin,
                 )
                 await audit.record(db, [record], at=entered.now, source=live.source)
-        except DomainError as refusal:
+        except Unauthenticated as refusal:
             await self._refused("socket:authenticate", ActionCode.EXECUTE, refusal, origin)
             self._perform(self._dialogue.refuse())
             return
         if self._closed:
             return
         self._entered = entered
-        live.leases.admit(self)
         self._perform(self._dialogue.ready(entered.actor.account_id, LEASE_SECONDS))
+        live.leases.admit(self)
 
     async def _join(self, case_id: CaseId, cursor: str | None) -> None:
+        await self._live.hub.join(self, case_id, cursor, self._seats, lambda: self._permit_join(case_id))
+
+    async def _permit_join(self, case_id: CaseId) -> int:
+        """Return the access version of a case at which this socket may listen to it; recorded either way.
+
+        Raises:
+            NotFound: it sits at the table of no such case, or at too many tables.
+            Unauthenticated: the session has ended.
+            Unavailable: rights cannot be checked now.
+        """
         live, origin = self._live, self._origin()
         try:
+            if not live.leases.held():
+                raise Unavailable
             if case_id not in self._seats and len(self._seats) >= CASES_PER_SOCKET_MAX:
                 raise TooManyCases
             async with live.database.session() as db, db.begin():
                 entered = await identity.enter(db, self.session_id, live.clock())
                 permit = await case_permit(db, entered, Action.CASE_LISTEN, "case", case_id)
-                touch = Touch("case", case_id, case_id, access_version=permit.standing.version)
+                version = permit.standing.version
+                touch = Touch("case", case_id, case_id, access_version=version)
                 record = Record(
                     Action.CASE_LISTEN, ActionCode.READ, Outcome.SUCCESS, who(entered.actor), touch, origin
                 )
@@ -258,10 +301,7 @@ class Socket:
         except DomainError as refusal:
             await self._refused(Action.CASE_LISTEN, ActionCode.READ, refusal, origin, ("case", case_id))
             raise
-        self._leave_seat(case_id)
-        await live.hub.join(self, case_id, cursor, self._seats)
-        if self._closed:
-            self._leave_seat(case_id)
+        return version
 
     def _leave(self, case_id: CaseId) -> None:
         self._leave_seat(case_id)
@@ -291,10 +331,14 @@ class Socket:
             live.appender.submit(draft, self._posted)
         except DomainError as refusal:
             self.outbox.say(frames.error(refusal, request.client_id))
+        else:
+            live.hub.expect(draft.id, request.client_id)
 
     def _posted(self, draft: Draft, result: Appended | DomainError) -> None:
         """Tell the client what became of its post."""
         client_id = draft.client_id or ""
+        if isinstance(result, DomainError) or result.replayed:
+            self._live.hub.forget(draft.id)
         if isinstance(result, DomainError):
             self._spawn(self._post_refused(draft, result))
             return
@@ -306,12 +350,20 @@ class Socket:
     async def _post_refused(self, draft: Draft, refusal: DomainError) -> None:
         """Record the refusal, then tell it."""
         entity = ("thread", draft.thread_id)
-        await self._refused(Action.MESSAGE_POST, ActionCode.CREATE, refusal, draft.origin, entity)
-        self.outbox.say(frames.error(refusal, draft.client_id))
+        try:
+            await self._refused(Action.MESSAGE_POST, ActionCode.CREATE, refusal, draft.origin, entity)
+        except DomainError as unrecorded:
+            refusal = unrecorded
+        self._refuse(refusal, draft.client_id)
 
     async def _type(self, request: Typing) -> None:
         live, actor = self._live, self._actor
-        decision = await live.appender.permit(actor, request.thread_id, live.hub.now())
+        try:
+            decision = await live.appender.permit(actor, request.thread_id, live.hub.now())
+        except DomainError as refusal:
+            entity = ("thread", request.thread_id)
+            await self._refused(Action.THREAD_TYPING, ActionCode.EXECUTE, refusal, self._origin(), entity)
+            raise
         typist = (await live.directory.people([actor.engagement_id]))[actor.engagement_id]
         live.hub.typing(decision.case_id, request.thread_id, decision.cell, typist)
 
@@ -323,15 +375,17 @@ class Socket:
         origin: Origin,
         entity: tuple[str, Any] | None = None,
     ) -> None:
-        try:
-            await record_refusal(
-                self._live.refusals,
-                action,
-                action_code,
-                refusal,
-                origin=origin,
-                actor=Who() if self._entered is None else who(self._actor),
-                entity=entity,
-            )
-        except FAILURES as error:
-            log.warning("socket.refusal-not-recorded", error=type(error).__name__)
+        """Record a refusal.
+
+        Raises:
+            Unavailable: it could not be recorded, so it is not told either.
+        """
+        await record_refusal(
+            self._live.refusals,
+            action,
+            action_code,
+            refusal,
+            origin=origin,
+            actor=Who() if self._entered is None else who(self._actor),
+            entity=entity,
+        )

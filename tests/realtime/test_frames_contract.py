@@ -579,7 +579,8 @@ async def test_corrections_and_retractions_are_told(table: Table) -> None:
     async with talking(await table.as_("poh"), table.case_id) as poh:
         made = await gp.made(f"/threads/{medication}/messages", {"text": "fout"})
         fixed = await gp.made(f"/messages/{made['id']}/corrections", {"text": "goed"})
-        await gp.made(f"/messages/{made['id']}/retraction", {"reason": "error"})
+        wrong = await gp.made(f"/threads/{medication}/messages", {"text": "verkeerd"})
+        await gp.made(f"/messages/{wrong['id']}/retraction", {"reason": "wrong-thread"})
         corrected = await poh.event("message.corrected")
         assert corrected["data"] == {
             "id": fixed["id"],
@@ -590,9 +591,9 @@ async def test_corrections_and_retractions_are_told(table: Table) -> None:
             "text": "goed",
         }
         retracted = await poh.event("message.retracted")
-        assert retracted["data"]["id"] == made["id"]
+        assert retracted["data"]["id"] == wrong["id"]
         assert "text" not in retracted["data"]
-        assert [frame["n"] for frame in poh.events] == [1, 2, 3]
+        assert [frame["n"] for frame in poh.events] == [1, 2, 3, 4]
 
 
 # The end of a socket
