@@ -107,6 +107,10 @@ class Standing:
         ]
         return max(fitting, key=lambda h: (h.may_write, h.ground is not Ground.CONSENT), default=None)
 
+    def holds_any(self, now: datetime, patient_id: PatientId) -> bool:
+        """Whether the actor holds any cell of a patient, and so may know whom the case is about."""
+        return any(h.cell.patient_id == patient_id and h.active(now) for h in self.holdings)
+
     def holds_category(self, category: Category, now: datetime, patient_id: PatientId | None = None) -> bool:
         """Whether the actor reads the category in any domain, of the patient or of any subject."""
         return any(

@@ -234,11 +234,11 @@ async def correct_message(ctx: CaseContext, message_id: MessageIdPath, body: Cor
 @operation(Scope.CASE, Action.MESSAGE_RETRACT, ActionCode.DELETE, Content.CASE, entity=MESSAGE)
 async def retract_message(ctx: CaseContext, message_id: MessageIdPath, body: RetractionIn) -> RetractionOut:
     """Take back one's own message: gone at once for everybody else, live and on resume."""
-    await threads.retract(ctx.db, ctx.permit, message_id, reason=body.reason)
+    gone = await threads.retract(ctx.db, ctx.permit, message_id, reason=body.reason)
     ctx.moved.add(ctx.permit.case_id)
     entity = ctx.permit.standing.entity
     patient = entity.cell.patient_id if entity.cell else None
-    ctx.touch(case_touch(ctx.permit, "message", message_id, patient_id=patient))
+    ctx.touch(*(case_touch(ctx.permit, "message", one, patient_id=patient) for one in gone))
     return RetractionOut(id=message_id, thread_id=entity.thread_id, status="retracted", reason=body.reason)
 
 

@@ -76,11 +76,14 @@ async def open_thread(
         Invalid: the case is not about that patient.
         Forbidden: the actor may not write this category in its own domain.
     """
-    if patient_id not in permit.standing.subjects:
+    standing = permit.standing
+    known = {subject for subject in standing.subjects if standing.holds_any(permit.now, subject)}
+    # Only who sees every subject is told that a patient is none: to others it would tell whom the case is about.
+    if patient_id not in standing.subjects and len(known) == len(standing.subjects):
         raise Invalid(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
-    domain = permit.actor.domain or permit.standing.domain
+    domain = permit.actor.domain or standing.domain
     cell = Cell(patient_id, category, domain)
-    if permit.standing.holding(cell, permit.now, write=True) is None:
+    if standing.holding(cell, permit.now, write=True) is None:
         raise Forbidden("You may not open a thread in this category.")
     event_id = EventId(new_id())
     author = permit.actor.account_id
@@ -234,8 +237,13 @@ async def correct(
         raise AlreadyRetracted
 
 
-async def retract(db: AsyncSession, permit: CasePermit, message_id: UUID, *, reason: str) -> None:
+async def retract(db: AsyncSession, permit: CasePermit, message_id: UUID, *, reason: str) -> Sequence[UUID]:
     """Retract the actor's own message: gone at once for everybody else, with a tombstone in the stream.
+
+    Its corrections go with it: what was said in the wrong place was said there in every version.
+
+    Returns:
+        Everything that was retracted, the message first.
 
     Raises:
         AlreadyRetracted: it was retracted before.
@@ -243,16 +251,22 @@ async def retract(db: AsyncSession, permit: CasePermit, message_id: UUID, *, rea
     entity = permit.standing.entity
     if entity.cell is None:
         raise NotFound
-    draft = Draft(
-        type=EventType.MESSAGE_RETRACTED,
-        audience=holders_of(entity.cell),
-        thread_id=entity.thread_id,
-        refers_to=message_id,
-        data={"id": str(message_id), "threadId": str(entity.thread_id), "reason": reason},
-    )
-    seq = await events.append(db, permit.case_id, [draft], actor=permit.actor, at=permit.now)
-    if not await store.mark(db, permit, message_id, column="retracted_seq", seq=seq):
-        raise AlreadyRetracted
+    gone = await store.with_corrections(db, permit, message_id)
+    drafts = [
+        Draft(
+            type=EventType.MESSAGE_RETRACTED,
+            audience=holders_of(entity.cell),
+            thread_id=entity.thread_id,
+            refers_to=one,
+            data={"id": str(one), "threadId": str(entity.thread_id), "reason": reason},
+        )
+        for one in gone
+    ]
+    last = await events.append(db, permit.case_id, drafts, actor=permit.actor, at=permit.now)
+    for seq, one in enumerate(gone, start=last - len(gone) + 1):
+        if not await store.mark(db, permit, one, column="retracted_seq", seq=seq) and one == message_id:
+            raise AlreadyRetracted
+    return gone
 
 
 async def contributions(

@@ -67,6 +67,22 @@ async def message(db: AsyncSession, permit: CasePermit, message_id: UUID) -> Row
     return (await db.execute(statement, {"case": permit.case_id, "message": message_id})).mappings().first()
 
 
+async def with_corrections(db: AsyncSession, permit: CasePermit, message_id: UUID) -> list[UUID]:
+    """Return a message and those of its corrections, and theirs, that still stand, in the order they came."""
+    statement = text(
+        """
+        with recursive version as (
+            select id, seq from case_event where case_id = :case and id = :id
+            union all
+            select e.id, e.seq from case_event e join version v on e.refers_to = v.id
+             where e.case_id = :case and e.type = 'message.corrected' and e.retracted_seq is null
+        )
+        select id from version order by seq
+        """
+    )
+    return list((await db.execute(statement, {"case": permit.case_id, "id": message_id})).scalars().all())
+
+
 async def mark(db: AsyncSession, permit: CasePermit, message_id: UUID, *, column: str, seq: int) -> int:
     """Mark the actor's own message as retracted or superseded by the event at ``seq``; return 0 or 1."""
     statement = {

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.api.room import CARE, NAME, SHARED, Room
+from tests.api.room import ABSENT, CARE, NAME, SHARED, Room, faults_of
 from tests.serving import Caller, Instance
-from tests.stories import open_table, seat
+from tests.stories import consent, open_table, seat
 
 Json = dict[str, Any]
 
@@ -88,7 +88,7 @@ async def test_people_of_one_household_do_not_see_one_another(instance: Instance
     assert (await citizen.get(f"/threads/{made[his]}")).status_code == 404
     assert {one["patientId"] for one in await access(citizen, case_id)} == {hers}
     assert {one["patientId"] for one in await access(gp, case_id)} == {hers, his}
-    consent = {
+    decision = {
         "patientId": his,
         "kind": "lift_secrecy",
         "from": [{"domain": "care"}],
@@ -99,7 +99,7 @@ async def test_people_of_one_household_do_not_see_one_another(instance: Instance
         "method": "digital_2fa",
         "textVersion": "nl-2026-1",
     }
-    assert (await citizen.post(f"/cases/{case_id}/consents", consent)).status_code == 403
+    assert (await citizen.post(f"/cases/{case_id}/consents", decision)).status_code == 403
 
 
 async def test_a_preview_tells_a_recipient_only_what_she_would_lose_herself(room: Room) -> None:
@@ -114,3 +114,23 @@ async def test_a_preview_tells_a_recipient_only_what_she_would_lose_herself(room
     assert told["gp"] == told["citizen"] >= {"Fatima el Amrani", "Gijs Hermans"}
     assert told["social-worker"] == {"Fatima el Amrani"}
     assert (await (await room.as_("district-nurse")).get(f"/consents/{given}/withdrawal-preview")).status_code == 404
+
+
+async def test_who_does_not_know_whom_a_case_is_about_cannot_find_out_by_trying(instance: Instance) -> None:
+    """A social worker knows the citizen from one case; a second case must not tell her that it is about the same."""
+    known, hidden = await open_table(instance), await open_table(instance)
+    assert known.patient_id == hidden.patient_id
+    for table in (known, hidden):
+        await seat(table, "social-worker")
+    await consent(known, "social-worker", SHARED)
+    worker, gp = await instance.as_("social-worker"), await instance.as_("gp")
+    tried = [
+        await worker.post(
+            f"/cases/{hidden.case_id}/threads", {"patientId": patient, "category": SHARED, "title": "?"}
+        )
+        for patient in (known.patient_id, ABSENT)
+    ]
+    assert [one.status_code for one in tried] == [403, 403]
+    assert len({one.json()["detail"] for one in tried}) == 1
+    sure = await gp.post(f"/cases/{hidden.case_id}/threads", {"patientId": ABSENT, "category": CARE, "title": "?"})
+    assert faults_of(sure) == {"/patientId": "not-a-subject"}
