@@ -16,7 +16,7 @@ from app.core.errors import Fault, Forbidden, Invalid
 from app.core.ids import ConsentId, EngagementId, PatientId
 from app.entitlement import store
 from app.entitlement.derivation import Change, parse_inputs, rederive
-from app.entitlement.rules import Grant, derive
+from app.entitlement.rules import Grant, Seat, derive
 from app.events import service as events
 from app.events.drafts import Draft, EventType, only
 
@@ -30,17 +30,19 @@ async def give_consent(db: AsyncSession, permit: CasePermit, consent_id: Consent
     """
     standing = permit.standing
     position = await store.lock_case(db, permit.case_id)
-    chairs = await _chairs(db, permit)
-    if terms.patient_id not in standing.subjects:
-        raise Invalid(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
-    if standing.subject_of and terms.patient_id not in standing.subject_of:
+    seats = parse_inputs(await store.grant_inputs(db, permit.case_id)).seats
+    chairs = [_chair(seat, permit.now) for seat in seats]
+    if standing.subject_of and terms.patient_id in set(standing.subjects) - standing.subject_of:
         raise Forbidden("Each person decides for themselves.")
     if terms.kind is ConsentKind.LIFT_SECRECY:
         require_domain(permit.actor, terms.from_domains, standing)
-    _refuse_own_recipient(permit, terms.recipients, chairs)
+        mine = [_chair(seat, permit.now) for seat in seats if seat.account_id == permit.actor.account_id]
+        _refuse_own_recipient(permit, terms.recipients, mine)
     if terms.decided_by == "representative":
         raise Forbidden("No representative is recorded for this patient.")
     wrong = list(faults(terms, chairs, known_texts=frozenset(BY_VERSION), now=permit.now))
+    if terms.patient_id not in standing.subjects:
+        wrong.insert(0, Fault("/patientId", "not-a-subject", "This case is not about that patient."))
     if wrong:
         raise Invalid(*wrong)
     effective = replace(terms, valid_from=max(terms.valid_from, permit.now))
@@ -50,28 +52,20 @@ async def give_consent(db: AsyncSession, permit: CasePermit, consent_id: Consent
     await _append(db, permit, EventType.CONSENT_GIVEN, consent_id, terms.patient_id, change)
 
 
-def _refuse_own_recipient(permit: CasePermit, recipients: Sequence[NamedRecipient], chairs: Sequence[Chair]) -> None:
-    """Refuse a recorder who would open to itself, directly or through organisation, team or role."""
-    own = next((chair for chair in chairs if chair.engagement_id == permit.actor.engagement_id), None)
-    if permit.standing.subject_of or own is None:
-        return
-    if any(reaches(recipient, own) for recipient in recipients):
+def _refuse_own_recipient(permit: CasePermit, recipients: Sequence[NamedRecipient], own: Sequence[Chair]) -> None:
+    """Refuse who would open to oneself, directly or through organisation, team or role, in whichever engagement."""
+    if not permit.standing.subject_of and any(reaches(one, chair) for one in recipients for chair in own):
         raise Forbidden("Nobody records consent in their own favour; ask the citizen or a colleague.")
 
 
-async def _chairs(db: AsyncSession, permit: CasePermit) -> list[Chair]:
-    """Return every seat of the case as far as recipients go, whoever asks."""
-    inputs = parse_inputs(await store.grant_inputs(db, permit.case_id))
-    return [
-        Chair(
-            member_id=seat.member_id,
-            engagement_id=seat.engagement_id,
-            organisation_id=seat.organisation_id,
-            role=seat.role,
-            team_ids=frozenset(team for team, period in seat.teams if period.holds(permit.now)),
-        )
-        for seat in inputs.seats
-    ]
+def _chair(seat: Seat, now: datetime) -> Chair:
+    return Chair(
+        member_id=seat.member_id,
+        engagement_id=seat.engagement_id,
+        organisation_id=seat.organisation_id,
+        role=seat.role,
+        team_ids=frozenset(team for team, period in seat.teams if period.holds(now)),
+    )
 
 
 async def withdraw_consent(
