@@ -21,6 +21,7 @@ from app.api.schemas import At, PageQuery, PersonRef, WholeQuery, before, next_c
 from app.audit.records import ActionCode, Touch
 from app.cases import service as cases
 from app.cases.service import CaseView, MemberView
+from app.core.errors import NotFound
 from app.core.ids import CaseId, PatientId
 from app.entitlement import seats
 from app.entitlement import service as entitlement
@@ -95,13 +96,13 @@ class CasePatientOut(PatientOut):
 
 
 class CaseOut(Out):
-    """A case. ``patients``, ``question`` and ``members`` are absent for whoever may not see them."""
+    """A case. Without any grant one sees its kind and status and one's own membership; the rest is absent."""
 
     id: UUID
     kind: str
     status: str
-    opened_at: At
     membership: MembershipOut
+    opened_at: At | None = None
     patients: list[CasePatientOut] | None = None
     question: str | None = None
     members: list[MemberOut] | None = None
@@ -169,14 +170,18 @@ async def member_outs(ctx: CaseContext | SelfContext | RoleContext, members: Seq
 
 async def case_outs(ctx: CaseContext | SelfContext | RoleContext, views: Sequence[CaseView]) -> list[CaseOut]:
     """Return cases as this viewer may see them; what is hidden is absent."""
-    own = {view.id: next(m for m in view.members if m.engagement_id == ctx.actor.engagement_id) for view in views}
+    mine = ctx.actor.engagement_id
+    own = {view.id: member for view in views for member in view.members if member.engagement_id == mine}
     inviters = await ctx.services.directory.people(member.invited_by for member in own.values())
     outs = []
     for view in views:
-        seat = own[view.id]
+        seat = own.get(view.id)
+        if seat is None:
+            continue  # it was taken away a moment ago
         inviter = inviters.get(seat.invited_by) if seat.invited_by else None
         visible: dict[str, Any] = {}
         if view.patients:
+            visible["opened_at"] = view.opened_at
             visible["patients"] = [_subject(view, patient_out(info), view.questions) for info in view.patients]
             if view.kind == "individual" and view.questions:
                 visible["question"] = next(iter(view.questions.values()))
@@ -186,7 +191,6 @@ async def case_outs(ctx: CaseContext | SelfContext | RoleContext, views: Sequenc
                 id=view.id,
                 kind=view.kind,
                 status=view.status,
-                opened_at=view.opened_at,
                 membership=MembershipOut(
                     member_id=seat.id,
                     case_role=seat.case_role,
@@ -221,7 +225,7 @@ async def render_case(ctx: RoleContext, case_id: UUID) -> CaseOut:
     permit = await entitlement.case_permit(ctx.db, entered, Action.CASE_READ, "case", case_id)
     views = await cases.view(ctx.db, permit, ctx.crypto, [permit.case_id])
     ctx.touch(*_touches(views))
-    return (await case_outs(ctx, views))[0]
+    return await _only(ctx, views)
 
 
 @router.post("/cases", status_code=201)
@@ -262,7 +266,14 @@ async def read_case(ctx: CaseContext, case_id: CaseIdPath) -> CaseOut:
     """Read a case as far as one may see it."""
     views = await cases.view(ctx.db, ctx.permit, ctx.crypto, [CaseId(case_id)])
     ctx.touch(*_case_touches(ctx.permit, views[0]))
-    return (await case_outs(ctx, views))[0]
+    return await _only(ctx, views)
+
+
+async def _only(ctx: CaseContext | RoleContext, views: Sequence[CaseView]) -> CaseOut:
+    outs = await case_outs(ctx, views)
+    if not outs:
+        raise NotFound
+    return outs[0]
 
 
 def _case_touches(permit: CasePermit, view: CaseView) -> list[Touch]:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit, RolePermit, SelfPermit
@@ -198,8 +199,9 @@ async def create_case(
         Invalid: a patient is not of the actor's own organisation (for a citizen: not the citizen).
     """
     rows = {row["id"]: row for row in await store.patients(db, permit, patient_ids)}
+    pointer = "/patientIds/{}" if kind == "individual" else "/patients/{}/patientId"
     faults = [
-        Fault(f"/patientIds/{index}", "not-found", "There is no such patient in your organisation.")
+        Fault(pointer.format(index), "not-found", "There is no such patient in your organisation.")
         for index, patient_id in enumerate(patient_ids)
         if (row := rows.get(patient_id)) is None
         or (row["organisation_id"] != permit.actor.organisation_id and row["account_id"] != permit.actor.account_id)
@@ -239,26 +241,31 @@ class Seating:
 async def seat(
     db: AsyncSession, permit: RolePermit | CasePermit, case_id: CaseId, member_id: MemberId, seating: Seating
 ) -> None:
-    """Insert a member, invited by the actor."""
-    await store.add_member(
-        db,
-        permit,
-        Member(
-            case_id=case_id,
-            id=member_id,
-            kind="person",
-            engagement_id=seating.engagement_id,
-            case_role=seating.case_role,
-            direct_treatment=seating.direct_treatment,
-            history=seating.history,
-            history_from_seq=seating.history_from_seq,
-            reason_code=seating.reason_code,
-            status=seating.status,
-            invited_by_engagement_id=permit.actor.engagement_id,
-            invited_at=permit.now,
-            decided_at=permit.now if seating.status == "accepted" else None,
-        ),
+    """Insert a member, invited by the actor.
+
+    Raises:
+        AlreadyMember: the engagement holds a seat or an open invitation.
+    """
+    member = Member(
+        case_id=case_id,
+        id=member_id,
+        kind="person",
+        engagement_id=seating.engagement_id,
+        case_role=seating.case_role,
+        direct_treatment=seating.direct_treatment,
+        history=seating.history,
+        history_from_seq=seating.history_from_seq,
+        reason_code=seating.reason_code,
+        status=seating.status,
+        invited_by_engagement_id=permit.actor.engagement_id,
+        invited_at=permit.now,
+        decided_at=permit.now if seating.status == "accepted" else None,
     )
+    try:
+        await store.add_member(db, permit, member)
+    except IntegrityError as error:
+        # Asked of the table's own rule: a case manager invites without seeing who is there already.
+        raise AlreadyMember from error
 
 
 async def add_subjects(
@@ -336,16 +343,6 @@ async def find_member(db: AsyncSession, permit: CasePermit, member_id: UUID) -> 
     return row
 
 
-async def refuse_twin(db: AsyncSession, permit: CasePermit, engagement_id: EngagementId) -> None:
-    """Refuse to invite somebody twice.
-
-    Raises:
-        AlreadyMember: the engagement holds a seat or an open invitation.
-    """
-    if await store.seated(db, permit, engagement_id) is not None:
-        raise AlreadyMember
-
-
 async def decide_invitation(
     db: AsyncSession, permit: CasePermit, member_id: UUID, *, accepted: bool, from_seq: int
 ) -> None:
@@ -419,10 +416,17 @@ async def view(
     *,
     rows: Sequence[RowMapping] | None = None,
 ) -> list[CaseView]:
-    """Return cases with what the actor may see of them, in the given order."""
+    """Return cases with what the actor may see of them, in the given order.
+
+    Raises:
+        NotFound: the permitted case is there no longer for this actor.
+    """
     if rows is None:
         assert isinstance(permit, CasePermit)
-        rows = [await store.case_row(db, permit)]
+        row = await store.case_row(db, permit)
+        if row is None:
+            raise NotFound  # the actor's seat was taken away a moment ago
+        rows = [row]
     subjects = await store.subject_ids(db, case_ids)
     known = await patients(db, permit, crypto, {row["patient_id"] for row in subjects})
     asked = await store.questions(db, case_ids)

@@ -85,10 +85,10 @@ async def citizen_engagement(db: AsyncSession, account_id: UUID) -> UUID | None:
     return found
 
 
-async def case_row(db: AsyncSession, permit: CasePermit) -> RowMapping:
-    """Return the permitted case."""
+async def case_row(db: AsyncSession, permit: CasePermit) -> RowMapping | None:
+    """Return the permitted case, if the actor still sits there."""
     statement = text("select id, kind, status, domain, organisation_id, opened_at from care_case where id = :case")
-    return (await db.execute(statement, {"case": permit.case_id})).mappings().one()
+    return (await db.execute(statement, {"case": permit.case_id})).mappings().first()
 
 
 async def case_rows(
@@ -158,18 +158,6 @@ async def member(db: AsyncSession, permit: CasePermit, member_id: UUID) -> RowMa
         """
     )
     return (await db.execute(statement, {"case": permit.case_id, "member": member_id})).mappings().first()
-
-
-async def seated(db: AsyncSession, permit: CasePermit, engagement_id: UUID) -> UUID | None:
-    """Return the open membership of an engagement in the permitted case, if the actor may see it."""
-    statement = text(
-        "select id from member where case_id = :case and engagement_id = :engagement"
-        " and status in ('invited', 'accepted')"
-    )
-    found: UUID | None = (
-        await db.execute(statement, {"case": permit.case_id, "engagement": engagement_id})
-    ).scalar_one_or_none()
-    return found
 
 
 async def decide(db: AsyncSession, permit: CasePermit, member_id: UUID, *, status: str, from_seq: int) -> int:

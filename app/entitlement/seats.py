@@ -132,17 +132,16 @@ async def invite(db: AsyncSession, permit: CasePermit, invitation: Invitation, *
     person = await identity.invitee(db, invitation.account_id, now=permit.now)
     if person is None or person.role not in PARTICIPANTS or person.role is Role.CITIZEN:
         raise Invalid(Fault("/accountId", "not-found", "There is no such account that can be a member."))
+    if invitation.case_role is CaseRole.PATIENT:
+        raise Invalid(Fault("/caseRole", "not-allowed", "The citizen sits at the table without an invitation."))
     if invitation.direct_treatment and not (person.role in TREATING and person.domain in DOMAIN_OF_TREATMENT):
         raise Invalid(
             Fault("/directTreatment", "not-a-treating-role", "Only care professionals are directly involved.")
         )
     position = await store.lock_case(db, permit.case_id)
-    await cases.refuse_twin(db, permit, person.engagement_id)
-    colleague = (
-        permit.standing.opened_by_me
-        and permit.actor.organisation_id is not None
-        and person.organisation_id == permit.actor.organisation_id
-    )
+    opener = EngagementId(UUID((await store.grant_inputs(db, permit.case_id))["case"]["openedBy"]))
+    own = await identity.organisation_of(db, opener)
+    colleague = own is not None and person.organisation_id == own
     seating = Seating(
         engagement_id=person.engagement_id,
         case_role=invitation.case_role,
@@ -254,6 +253,8 @@ async def record_task(
     if not (permit.standing.manages or permit.standing.subject_of):
         raise Forbidden
     row = await cases.find_member(db, permit, member_id)
+    if row["status"] not in ("invited", "accepted"):
+        raise NotFound
     if valid_from is not None and valid_from < permit.now:
         raise Invalid(Fault("/validFrom", "past", "Nothing takes effect before it is recorded."))
     if not await identity.engagement_under(db, row["engagement_id"], law):

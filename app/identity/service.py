@@ -150,6 +150,11 @@ async def invitee(db: AsyncSession, account_id: AccountId, *, now: datetime) -> 
     )
 
 
+async def organisation_of(db: AsyncSession, engagement_id: EngagementId) -> OrganisationId | None:
+    """Return the organisation that an engagement is with, or None for a private person's."""
+    return await store.organisation_of(db, engagement_id)
+
+
 async def engagement_under(db: AsyncSession, engagement_id: UUID, law: Law) -> bool:
     """Whether an engagement carries out public tasks under this law."""
     return await store.engagement_under(db, engagement_id, law)

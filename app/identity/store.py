@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import RolePermit, SelfPermit
 from app.access.vocabulary import PROFESSIONALS
+from app.core.ids import OrganisationId
 
 _ENTER = text("select * from enter(:session, :now)")
 
@@ -108,6 +109,13 @@ async def take_ticket(db: AsyncSession, digest: bytes, now: datetime | None) -> 
     )
     taken: UUID | None = (await db.execute(statement, {"d": digest, "now": now})).scalar_one_or_none()
     return taken
+
+
+async def organisation_of(db: AsyncSession, engagement_id: UUID) -> OrganisationId | None:
+    """Return the organisation of an engagement, if it has one."""
+    statement = text("select organisation_id from engagement where id = :id")
+    found: OrganisationId | None = (await db.execute(statement, {"id": engagement_id})).scalar_one_or_none()
+    return found
 
 
 async def engagement_under(db: AsyncSession, engagement_id: UUID, law: str) -> bool:
