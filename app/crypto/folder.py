@@ -137,6 +137,8 @@ def locked(path: Path) -> Iterator[None]:
         fcntl.flock(number, fcntl.LOCK_EX)
         yield
     finally:
+        # Closing alone would leave the lock to a child that was forked meanwhile and holds the same open file.
+        fcntl.flock(number, fcntl.LOCK_UN)
         os.close(number)
 
 

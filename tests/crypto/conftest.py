@@ -1,12 +1,17 @@
-"""A fresh key folder, under a clock that only the test moves."""
+"""A key folder of its own for each test, under a clock that only the test moves."""
 
+import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from app.crypto.keyring import KeyringFolder
+
+# A key folder serves all examples of a property, and a busy machine is no reason to fail.
+calmly = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @dataclass
@@ -32,6 +37,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "keys"
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a key folder once; copying it spares each test the wait for the disk."""
+    folder = tmp_path_factory.mktemp("crypto") / "keys"
+    KeyringFolder.open_or_create(folder, Clock())
+    return folder
+
+
 @pytest.fixture
-def keyring(folder: Path, clock: Clock) -> KeyringFolder:
+def keyring(template: Path, folder: Path, clock: Clock) -> KeyringFolder:
+    shutil.copytree(template, folder)
     return KeyringFolder.open_or_create(folder, clock)

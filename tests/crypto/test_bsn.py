@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from app.crypto.bsn import BsnIndex, normalise_bsn, valid_bsn
 from app.crypto.keyring import KeyringFolder
 
+from .conftest import calmly
+
 BSN = "123456782"
 
 
@@ -42,6 +44,7 @@ def test_anything_else_is_not(text: str) -> None:
     assert not valid_bsn(text)
 
 
+@calmly
 @given(
     digits=st.text("0123456789", min_size=9, max_size=9), at=st.integers(0, 8), digit=st.sampled_from("0123456789")
 )

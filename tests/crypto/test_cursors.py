@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.crypto.cursors import (
@@ -21,7 +21,7 @@ from app.crypto.errors import CursorInvalid
 from app.crypto.keyring import KeyringFolder
 from app.crypto.keys import Use
 
-from .conftest import Clock
+from .conftest import Clock, calmly
 
 ACCOUNT, OTHER = uuid4(), uuid4()
 CASE = uuid4()
@@ -30,7 +30,6 @@ POSITION = ("2026-03-01T12:00:00.000Z", str(uuid4()))
 
 scalars = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(st.characters(codec="utf-8"), max_size=5)
 positions = st.lists(scalars, max_size=4).map(tuple)
-shared_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def streams(keyring: KeyringFolder) -> StreamCursors:
     return StreamCursors(keyring)
 
 
-@shared_fixture
+@calmly
 @given(position=positions, query=st.binary(max_size=50))
 def test_a_page_cursor_brings_its_position_back(
     pages: PageCursors, position: tuple[Scalar, ...], query: bytes
@@ -53,7 +52,7 @@ def test_a_page_cursor_brings_its_position_back(
     assert pages.open(cursor, account=ACCOUNT, query=query) == position
 
 
-@shared_fixture
+@calmly
 @given(position=positions)
 def test_a_page_cursor_has_one_length_and_one_alphabet(pages: PageCursors, position: tuple[Scalar, ...]) -> None:
     cursor = pages.seal(position, account=ACCOUNT, query=QUERY)
@@ -102,7 +101,7 @@ def test_a_page_cursor_has_one_spelling(pages: PageCursors) -> None:
             pages.open(spelling, account=ACCOUNT, query=QUERY)
 
 
-@shared_fixture
+@calmly
 @given(cursor=st.text(max_size=20) | st.text(min_size=PAGE_CURSOR_LENGTH, max_size=PAGE_CURSOR_LENGTH))
 def test_noise_for_a_page_cursor_is_refused(pages: PageCursors, cursor: str) -> None:
     with pytest.raises(CursorInvalid):
@@ -131,7 +130,7 @@ def test_page_cursors_are_read_for_seven_days_after_rotation(keyring: KeyringFol
     assert pages.open(new, account=ACCOUNT, query=QUERY) == POSITION
 
 
-@shared_fixture
+@calmly
 @given(seq=st.integers(0, STREAM_SEQ_MAX), accounts=st.lists(st.uuids(), max_size=20))
 def test_each_viewer_reads_her_own_stream_cursor(streams: StreamCursors, seq: int, accounts: list[UUID]) -> None:
     cursors = streams.many(seq, [streams.tag(account, CASE) for account in accounts])
@@ -175,7 +174,7 @@ def test_a_stream_cursor_has_one_spelling(streams: StreamCursors) -> None:
         assert streams.read(spelling, ACCOUNT, CASE) is None
 
 
-@shared_fixture
+@calmly
 @given(cursor=st.text(max_size=40) | st.text("0123456789abcdef ", min_size=33, max_size=33))
 def test_noise_for_a_stream_cursor_means_nothing(streams: StreamCursors, cursor: str) -> None:
     assert streams.read(cursor, ACCOUNT, CASE) is None

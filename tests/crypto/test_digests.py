@@ -3,17 +3,19 @@
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.crypto.digests import Digests, random_token
 from app.crypto.keyring import KeyringFolder
 from app.crypto.keys import Use
 
+from .conftest import calmly
+
 inputs = st.tuples(st.text(st.characters(codec="utf-8"), max_size=3), st.lists(st.binary(max_size=3), max_size=3))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@calmly
 @given(one=inputs, other=inputs)
 def test_digests_are_equal_for_equal_input_only(
     keyring: KeyringFolder, one: tuple[str, list[bytes]], other: tuple[str, list[bytes]]

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from app.crypto.errors import KeyDestroyed, KeyringError
 from app.crypto.keyring import KeyringFolder
 
 from .conftest import Clock
+from .processes import forked
 
 SCOPE = UUID("5f0c1b52-0f1f-4a53-9c1a-6f1f6b1f2d01")
 
@@ -227,19 +229,21 @@ def test_a_category_is_never_a_path(keyring: KeyringFolder, category: str) -> No
 
 
 def test_a_destruction_waits_for_a_secret_that_is_being_made(keyring: KeyringFolder, secret_path: Path) -> None:
-    maker = os.fork()
-    if maker == 0:
+    def make_with_a_stop_before_linking() -> None:
         sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGSTOP) if event == "os.link" else None)
-        keyring.erasure_secret(SCOPE, "medication")
-        os._exit(0)
+        with suppress(KeyDestroyed):  # It may be destroyed between being made and being returned.
+            keyring.erasure_secret(SCOPE, "medication")
+
+    maker = forked(make_with_a_stop_before_linking)
     assert os.WIFSTOPPED(os.waitpid(maker, os.WUNTRACED)[1])
 
     with ThreadPoolExecutor(1) as threads:
         destruction = threads.submit(keyring.destroy, SCOPE)
         ended = wait([destruction], timeout=0.2).done
         os.kill(maker, signal.SIGCONT)
-        os.waitpid(maker, 0)
+        status = os.waitpid(maker, 0)[1]
 
+    assert status == 0
     assert not ended
     assert destruction.result() is None
     assert not secret_path.exists()

@@ -5,8 +5,6 @@ import json
 import os
 import pickle
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -19,20 +17,9 @@ from app.crypto.keys import READABLE_AFTER_ROTATION, KeyProvider, Use
 from app.crypto.wrapping import kek_id_of
 
 from .conftest import Clock
+from .processes import forked
 
 RACERS = 8
-RACE = """
-import sys
-from pathlib import Path
-from uuid import UUID
-from app.crypto.keyring import KeyringFolder
-from app.crypto.keys import Use
-print("ready", flush=True)
-sys.stdin.readline()
-keyring = KeyringFolder.open_or_create(Path(sys.argv[1]))
-secrets = [keyring.current(use).secret for use in Use] + [keyring.erasure_secret(UUID(int=1), "medication")]
-print(keyring.current_kek(), b"".join(secrets).hex(), flush=True)
-"""
 
 
 def test_a_folder_is_a_key_provider(keyring: KeyringFolder) -> None:
@@ -69,23 +56,36 @@ def test_the_same_keys_are_found_when_opened_again(keyring: KeyringFolder, folde
 
 
 def test_workers_that_start_together_agree(folder: Path) -> None:
-    command = [sys.executable, "-c", RACE, str(folder)]
-    racers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(RACERS)
-    ]
-    for racer in racers:
-        assert racer.stdout is not None
-        assert racer.stdout.readline() == "ready\n"
+    start, go = os.pipe()
+    answers, answer = os.pipe()
+    racers = [race(folder, start, go, answer) for _ in range(RACERS)]
 
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    answers = [racer.communicate()[0] for racer in racers]
+    os.close(go)
+    ended = [os.WEXITSTATUS(os.waitpid(racer, 0)[1]) for racer in racers]
+    os.close(answer)
+    with os.fdopen(answers, "rb") as file:
+        found = file.read()
+    os.close(start)
 
-    assert [racer.returncode for racer in racers] == [0] * RACERS
-    assert len(set(answers)) == 1
-    assert answers[0].startswith(str(KeyringFolder.open_or_create(folder).current_kek()))
+    assert ended == [0] * RACERS
+    keyring = KeyringFolder.open_or_create(folder)
+    assert found == secrets_of(keyring) * RACERS
+
+
+def race(folder: Path, start: int, go: int, answer: int) -> int:
+    """Start a worker that opens the folder when ``start`` ends, and answers with the secrets it then has."""
+
+    def open_and_answer() -> None:
+        os.close(go)
+        os.read(start, 1)
+        os.write(answer, secrets_of(KeyringFolder.open_or_create(folder)))
+
+    return forked(open_and_answer)
+
+
+def secrets_of(keyring: KeyringFolder) -> bytes:
+    purposes = [keyring.current(use).secret for use in Use]
+    return b"".join([keyring.current_kek().bytes, *purposes, keyring.erasure_secret(UUID(int=1), "medication")])
 
 
 def group_readable(path: Path) -> None:
@@ -273,6 +273,24 @@ def test_a_worker_unwraps_at_once_what_another_wrapped_after_rotation(keyring: K
 
     assert found.secret == key.secret
     assert keyring.current_kek() == there.current_kek()
+
+
+def test_a_change_within_one_tick_of_the_file_clock_is_not_missed(keyring: KeyringFolder, folder: Path) -> None:
+    os.utime(folder)
+    keyring.refresh()
+    tick = folder.stat().st_mtime_ns
+    rotated = KeyringFolder.open_or_create(folder).rotate_kek()
+    os.utime(folder, ns=(tick, tick))
+
+    assert keyring.refresh()
+    assert keyring.current_kek() == rotated
+
+
+def test_a_folder_that_did_not_change_is_not_read_again(keyring: KeyringFolder, folder: Path) -> None:
+    os.utime(folder, ns=(0, 0))
+
+    assert keyring.refresh()
+    assert not keyring.refresh()
 
 
 @pytest.mark.parametrize("use", [use for use in Use if use not in READABLE_AFTER_ROTATION])

@@ -22,6 +22,8 @@ from app.crypto.sealing import (
     seal_text,
 )
 
+from .conftest import calmly
+
 SCOPE = UUID("5f0c1b52-0f1f-4a53-9c1a-6f1f6b1f2d01")
 KEY = DataKey(UUID("0c4f5a36-7e2b-4d0e-8d5a-7b1f0f3c2e02"), SCOPE, "medication", 1, bytes(range(32)))
 PLACE = Place(
@@ -54,6 +56,7 @@ places = st.builds(
 )
 
 
+@calmly
 @given(plaintext=st.binary(max_size=500), place=places)
 def test_what_was_sealed_opens_in_its_place(plaintext: bytes, place: Place) -> None:
     sealed = seal(KEY, plaintext, place)
@@ -63,6 +66,7 @@ def test_what_was_sealed_opens_in_its_place(plaintext: bytes, place: Place) -> N
     assert key_id_of(sealed) == KEY.id
 
 
+@calmly
 @given(text=st.text(max_size=200))
 def test_text_comes_back_as_it_was(text: str) -> None:
     assert open_text(KEY, seal_text(KEY, text, PLACE), PLACE) == text
@@ -178,6 +182,7 @@ def test_a_data_key_has_32_bytes() -> None:
         DataKey(uuid4(), SCOPE, "medication", 1, bytes(16))
 
 
+@calmly
 @given(noise=st.binary(max_size=100))
 def test_noise_is_refused_without_another_error(noise: bytes) -> None:
     with pytest.raises(SealBroken):

@@ -11,6 +11,8 @@ from app.crypto.errors import SealBroken
 from app.crypto.sealing import DataKey
 from app.crypto.wrapping import WRAPPED_BYTES, Wrapping, kek_id_of, unwrap, wrap
 
+from .conftest import calmly
+
 WRAPPING = Wrapping(uuid4(), bytes(range(32)), bytes(range(32, 64)))
 KEY = DataKey(uuid4(), uuid4(), "medication", 3, bytes(range(64, 96)))
 
@@ -27,6 +29,7 @@ def opened(
     return unwrap(wrapping, wrapped, key_id=key_id, scope=scope, category=category, generation=generation)
 
 
+@calmly
 @given(
     secret=st.binary(min_size=32, max_size=32),
     scope=st.uuids(),
