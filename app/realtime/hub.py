@@ -333,13 +333,14 @@ class Hub:
         snapshot: Snapshot | None = None
         more = True
         while more:
-            reads = await self._stream.after(room.case_id, room.last_seq, list(room.seats))
+            asked = list(room.seats)
+            reads = await self._stream.after(room.case_id, room.last_seq, asked)
             if not reads:
                 break
             snapshot = await self._snapshot(room, reads[-1].version)
             people = await self._people(reads)
             for read in reads:
-                await self._tell(room, read, snapshot, people)
+                await self._tell(room, read, agreed(read, snapshot, asked), snapshot, people)
                 room.last_seq = read.seq
             more = len(reads) == PAGE_MAX
         if snapshot is None:  # the version may have moved without an event
@@ -352,17 +353,20 @@ class Hub:
             return room.snapshot
         return self._knowledge.known(room.case_id, version) or await self._knowledge.fresh(room.case_id)
 
-    async def _tell(self, room: Room, read: Read, snapshot: Snapshot, people: Mapping[UUID, Person]) -> None:
+    async def _tell(
+        self,
+        room: Room,
+        read: Read,
+        audience: frozenset[EngagementId],
+        snapshot: Snapshot,
+        people: Mapping[UUID, Person],
+    ) -> None:
         """Tell one event. Whatever has to be looked up is looked up first: an event is told whole, or again later.
 
         Seats hear by what they held at this place of the stream: what comes before a gain is history, not news.
         """
         label = _label(read)
-        audience = frozenset(
-            one
-            for one in agreed(read, snapshot, list(room.seats))
-            if one in room.seats and room.seats[one][0].may_hear(label)
-        )
+        audience = frozenset(one for one in audience if one in room.seats and room.seats[one][0].may_hear(label))
         client_id = self._client_ids.pop(read.row["id"], None)
         if not audience:
             return

@@ -1,12 +1,14 @@
 """Instances that several tests of a module share: each test opens a case of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from app.cli.postgres import Urls
 from app.core.settings import Settings
@@ -14,6 +16,34 @@ from tests.conftest import TEMPLATE, settings_for
 from tests.serving import Instance, MovableClock, serve
 
 _numbers = count(1)
+
+
+class Alarms:
+    """What was logged as an error."""
+
+    def __init__(self, logged: list[Any]) -> None:
+        self._logged = logged
+
+    def __bool__(self) -> bool:
+        return bool(self._errors())
+
+    def _errors(self) -> list[Mapping[str, Any]]:
+        return [line for line in self._logged if line["log_level"] in {"error", "critical"}]
+
+    def taken(self) -> list[str]:
+        """Return the names of the events, and forget them."""
+        found = [line["event"] for line in self._errors()]
+        self._logged.clear()
+        return found
+
+
+@pytest.fixture(autouse=True)
+def alarms() -> Iterator[Alarms]:
+    """No error may be logged, unless a test looks at it and takes it away."""
+    with capture_logs() as logged:
+        found = Alarms(logged)
+        yield found
+        assert not found, found.taken()
 
 
 @asynccontextmanager

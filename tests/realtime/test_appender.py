@@ -21,6 +21,7 @@ from app.crypto.sealing import DataKey, new_data_key
 from app.events.appender import Appended, Appender
 from app.events.batch import STATEMENT
 from app.events.posting import Decision, Post
+from tests.realtime.conftest import Alarms
 from tests.realtime.scripted import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -121,7 +122,7 @@ async def appending(table: Table) -> AsyncIterator[Appender]:
         await appender.stop()
 
 
-async def test_a_row_refused_with_its_batch_goes_alone_and_the_others_are_written() -> None:
+async def test_a_row_refused_with_its_batch_goes_alone_and_the_others_are_written(alarms: Alarms) -> None:
     table = Table()
     bad = post(text="bad")
     table.answer = lambda _cases, ids, _wait: row_refused() if bad.id in ids else None
@@ -130,6 +131,7 @@ async def test_a_row_refused_with_its_batch_goes_alone_and_the_others_are_writte
             *(appender.append(one) for one in (post(), bad, post())), return_exceptions=True
         )
     assert [type(result) for result in results] == [Appended, NotFound, Appended]
+    assert alarms.taken() == ["access.disagreement"]
 
 
 async def test_an_item_that_went_alone_and_was_stale_is_answered_all_the_same() -> None:
@@ -163,16 +165,19 @@ async def test_a_right_that_is_gone_is_not_taken_for_a_row_refused() -> None:
 @pytest.mark.parametrize(
     "error", [OSError(), TimeoutError(), asyncpg.InterfaceError("closed"), KeyError("unforeseen"), ValueError()]
 )
-async def test_whatever_the_database_does_the_post_is_answered_and_the_next_one_written(error: Exception) -> None:
+async def test_whatever_the_database_does_the_post_is_answered_and_the_next_one_written(
+    error: Exception, alarms: Alarms
+) -> None:
     table = Table(answer=lambda *_: error)
     async with appending(table) as appender:
         with pytest.raises(Unavailable):
             await appender.append(post())
         table.answer = lambda *_: None
         assert (await appender.append(post())).seq == 1
+    assert alarms.taken() == (["appender.broken"] if isinstance(error, KeyError | ValueError) else [])
 
 
-async def test_an_answer_that_fails_stops_nobody_and_is_not_followed_by_another() -> None:
+async def test_an_answer_that_fails_stops_nobody_and_is_not_followed_by_another(alarms: Alarms) -> None:
     table = Table()
     told: list[object] = []
 
@@ -184,9 +189,10 @@ async def test_an_answer_that_fails_stops_nobody_and_is_not_followed_by_another(
         appender.submit(post(), broken)
         assert (await appender.append(post())).seq == 2
     assert [type(one) for one in told] == [Appended]
+    assert alarms.taken() == ["appender.answer-broken"]
 
 
-async def test_a_delivery_that_fails_stops_nobody() -> None:
+async def test_a_delivery_that_fails_stops_nobody(alarms: Alarms) -> None:
     table = Table()
 
     def broken() -> None:
@@ -196,6 +202,7 @@ async def test_a_delivery_that_fails_stops_nobody() -> None:
     async with appending(table) as appender:
         assert (await appender.append(post())).seq == 1
         assert (await appender.append(post())).seq == 2
+    assert alarms.taken() == ["appender.delivery-broken"] * 2
 
 
 async def test_a_busy_case_waits_in_order_and_holds_up_nobody() -> None:

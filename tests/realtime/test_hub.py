@@ -6,6 +6,7 @@ import pytest
 
 from app.realtime.hub import GO_LIVE_EVENTS_MAX
 from app.realtime.outbox import OUTBOX_FRAMES_MAX
+from tests.realtime.conftest import Alarms
 from tests.realtime.scripted import (
     CASE,
     CONTACTS,
@@ -208,6 +209,32 @@ async def test_a_local_message_of_a_newer_version_waits_for_the_change(world: Wo
     hub.deliver(batch[1:])
     await quiet()
     assert ear.texts == ["before", "access.changed"]
+
+
+async def test_who_leaves_during_a_look_is_no_disagreement(world: World, alarms: Alarms) -> None:
+    hub, first, second = hub_over(world), Ear(1), Ear(2)
+    await join(hub, world, first)
+    await join(hub, world, second)
+    world.post(MEDICATION, "x")
+    world.gates = {"people": asyncio.Event()}
+    hub.moved([CASE])
+    await quiet()
+    second.gone(hub)
+    world.gates.pop("people").set()
+    await quiet()
+    assert first.texts == ["x"]
+    assert not alarms
+
+
+async def test_what_policy_and_database_disagree_on_is_an_alarm_and_not_told(world: World, alarms: Alarms) -> None:
+    hub, ear = hub_over(world), Ear(2)
+    await join(hub, world, ear)
+    world.holdings[engagement(2)] = ()
+    world.post(MEDICATION, "x")
+    hub.moved([CASE])
+    await quiet()
+    assert not ear.texts
+    assert alarms.taken() == ["access.disagreement"]
 
 
 async def test_an_author_s_copy_names_its_own_id_on_either_way(world: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 from app.realtime import lease
 from app.realtime.hub import Hub
 from app.realtime.lease import LEASE_SECONDS, Leases
+from tests.realtime.conftest import Alarms
 from tests.realtime.scripted import (
     CASE,
     MEDICATION,
@@ -245,7 +246,9 @@ async def test_the_watch_says_that_the_lease_ran_out_and_the_next_renewal_that_i
     assert [frame["op"] for frame in ear.frames] == ["paused", "resumed"] * 3
 
 
-async def test_renewing_goes_on_whatever_fails(world: World, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_renewing_goes_on_whatever_fails(
+    world: World, time: Time, monkeypatch: pytest.MonkeyPatch, alarms: Alarms
+) -> None:
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.01)
     hub, leases = parts(world)
     calls = 0
@@ -259,3 +262,4 @@ async def test_renewing_goes_on_whatever_fails(world: World, time: Time, monkeyp
     monkeypatch.setattr(hub, "expire", broken)
     async with running(leases):
         await until(lambda: calls >= 3)
+    assert alarms.taken() == ["lease.broken"] * 2
