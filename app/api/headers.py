@@ -18,6 +18,7 @@ from app.core.version import API_VERSION
 
 HSTS_SECONDS = 31_536_000
 OPENAPI_PATH = "/api/v1/openapi.json"
+OPENAPI_PATHS = frozenset({OPENAPI_PATH, "/openapi.json"})
 REFERENCE_PATH = "/docs"
 
 CSP_DATA = "default-src 'none'; frame-ancestors 'none'"
@@ -105,7 +106,7 @@ class Conventions:
                 await render(problem, request_id)(scope, receive, stamp)
 
     def _headers_for(self, path: str) -> Headers:
-        if path == OPENAPI_PATH:
+        if path in OPENAPI_PATHS:
             return self._document
         if path.startswith(REFERENCE_PATH):
             return self._reference

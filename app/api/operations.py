@@ -102,8 +102,11 @@ def operation(
         declared = Operation(scope, action, audit, content, entity, replay, body_optional, appends, demo)
         endpoint.operation = declared  # type: ignore[attr-defined]  # read back by OperationRoute
         # The first parameter is the edge's to give; the framework, which documents the others, must not see it.
-        _context, *others = signature(endpoint).parameters.values()
-        endpoint.__signature__ = Signature([_documented(parameter) for parameter in others])  # type: ignore[attr-defined]  # honoured by inspect
+        whole = signature(endpoint)
+        _context, *others = whole.parameters.values()
+        endpoint.__signature__ = Signature(  # type: ignore[attr-defined]  # honoured by inspect
+            [_documented(parameter) for parameter in others], return_annotation=whole.return_annotation
+        )
         return endpoint
 
     return declare

@@ -113,7 +113,11 @@ async def render_patient(ctx: RoleContext, patient_id: UUID) -> PatientOut:
     return patient_out(found)
 
 
-@router.post("/patients", status_code=201)
+@router.post(
+    "/patients",
+    status_code=201,
+    responses={200: {"model": PatientOut, "description": "The patient who was registered with this BSN before."}},
+)
 @operation(Scope.ROLE, Action.PATIENT_REGISTER, ActionCode.CREATE, Content.IDENTIFICATION, replay=render_patient)
 async def register_patient(ctx: RoleContext, body: PatientIn) -> PatientOut:
     """Register a patient of one's own organisation; the same BSN again answers 200 with the one there is."""

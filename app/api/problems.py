@@ -11,6 +11,8 @@
       PayloadTooLarge        the body exceeds the limit                      413
       UnsupportedMediaType   the body is not plain JSON                      415
       InternalError          unexpected; says nothing about itself           500
+      Unavailable
+        NotReady             what the service needs is not all there         503
 
 Documentation lives at ``/problems/<code>``: the title, the status and the docstring of the class.
 """
@@ -92,6 +94,17 @@ class UnsupportedMediaType(DomainError):
 
     code = "unsupported-media-type"
     title = "The body must be plain JSON"
+
+
+class NotReady(Unavailable):
+    """Raised while the database, its migrations or the keys are not as this version needs them."""
+
+    code = "not-ready"
+    title = "The service is not ready"
+
+    def __init__(self, states: Mapping[str, str]) -> None:
+        super().__init__()
+        self.states = states
 
 
 class InternalError(DomainError):
@@ -180,6 +193,8 @@ def problem_of(error: DomainError) -> Problem:
         "detail": error.detail,
         "code": error.code,
     }
+    if isinstance(error, NotReady):
+        body |= error.states
     if isinstance(error, Invalid):
         body["errors"] = [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in error.faults]
     return Problem(status, body, dict(_headers(error)))

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import Field, PlainSerializer
+from pydantic import Field, PlainSerializer, WithJsonSchema
 
 from app.access.vocabulary import Role
 from app.api.deps import Context
@@ -16,7 +16,11 @@ from app.crypto.cursors import Scalar
 from app.crypto.errors import CursorInvalid
 from app.identity.directory import Person
 
-At = Annotated[datetime, PlainSerializer(utc, return_type=str, when_used="json")]
+At = Annotated[
+    datetime,
+    PlainSerializer(utc, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 """An instant in UTC, RFC 3339 with milliseconds."""
 
 

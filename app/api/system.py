@@ -4,6 +4,7 @@ import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
+import asyncpg
 import orjson
 from fastapi import APIRouter
 from pydantic import Field
@@ -17,9 +18,10 @@ from app.api.bodies import Body
 from app.api.deps import PublicContext
 from app.api.edge import OperationRoute
 from app.api.operations import Content, Out, Scope, operation
+from app.api.problems import NotReady
 from app.api.schemas import OrganisationRef
 from app.audit.records import ActionCode
-from app.core.errors import Fault, Invalid, Unavailable
+from app.core.errors import Fault, Invalid
 from app.crypto.errors import KeyringError
 from app.identity import demo
 
@@ -28,13 +30,7 @@ well_known = APIRouter(include_in_schema=False)
 
 READY_TIMEOUT_SECONDS = 2.0
 OPEN: dict[str, Any] = {"security": []}
-
-
-class NotReady(Unavailable):
-    """Raised while the database, its migrations or the keys are not as this version needs them."""
-
-    code = "not-ready"
-    title = "The service is not ready"
+DEMO_ONLY: dict[int | str, dict[str, Any]] = {404: {"description": "Not in demo mode."}}
 
 
 class HealthOut(Out):
@@ -101,23 +97,28 @@ async def health(ctx: PublicContext) -> HealthOut:
 @router.get("/readiness", openapi_extra=OPEN)
 @operation(Scope.PUBLIC, Action.SYSTEM_READ, ActionCode.READ, Content.NONE)
 async def readiness(ctx: PublicContext) -> ReadinessOut:
-    """Say that database, migrations and keys are as this version needs them."""
+    """Say whether database, migrations and keys are as this version needs them; 503 says which are not."""
     services = ctx.services
+    states = {"database": "ok", "migrations": "ok", "keys": "ok"}
     try:
         async with asyncio.timeout(READY_TIMEOUT_SECONDS), services.database.session() as db:
             found = (await db.execute(text("select version_num from alembic_version"))).scalars().all()
-    except (SQLAlchemyError, OSError, TimeoutError):
-        raise NotReady("The database does not answer.") from None
-    if found != [services.revision]:
-        raise NotReady("The database is at another revision than this version needs.")
+        if found != [services.revision]:
+            states["migrations"] = "another revision"
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        states |= {"database": "no answer", "migrations": "unknown"}
     try:
         await services.crypto.data_keys.require_wrapping_keys()
     except KeyringError:
-        raise NotReady("A key that is needed is not there.") from None
-    return ReadinessOut(database="ok", migrations="ok", keys="ok")
+        states["keys"] = "a key is missing"
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        states["keys"] = "unknown"
+    if set(states.values()) != {"ok"}:
+        raise NotReady(states)
+    return ReadinessOut(**states)
 
 
-@router.get("/demo-personas", openapi_extra=OPEN)
+@router.get("/demo-personas", openapi_extra=OPEN, responses=DEMO_ONLY)
 @operation(Scope.PUBLIC, Action.SYSTEM_READ, ActionCode.READ, Content.NONE, demo=True)
 async def list_demo_personas(ctx: PublicContext) -> PersonasOut:
     """List whom one can sign in as; in demo mode only."""
@@ -134,7 +135,7 @@ async def list_demo_personas(ctx: PublicContext) -> PersonasOut:
     return PersonasOut(items=items, next_cursor=None)
 
 
-@router.post("/demo-tokens", status_code=201, openapi_extra=OPEN)
+@router.post("/demo-tokens", status_code=201, openapi_extra=OPEN, responses=DEMO_ONLY)
 @operation(Scope.PUBLIC, Action.TOKEN_ISSUE, ActionCode.EXECUTE, Content.NONE, demo=True)
 async def issue_demo_token(ctx: PublicContext, body: DemoTokenIn) -> DemoTokenOut:
     """Sign in as a persona of the demo region; in demo mode only."""
@@ -157,6 +158,7 @@ async def issue_demo_token(ctx: PublicContext, body: DemoTokenIn) -> DemoTokenOu
 
 
 @well_known.get("/api/v1/openapi.json")
+@well_known.get("/openapi.json")
 async def openapi_document(request: Request) -> Response:
     """Serve the description of this interface, to everybody."""
     return Response(request.app.state.document, media_type="application/json")

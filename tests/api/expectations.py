@@ -85,6 +85,7 @@ OPERATIONS = {
 
 OUTSIDE = {
     "/api/v1/openapi.json",
+    "/openapi.json",
     "/api/v1/realtime",
     "/.well-known/jwks.json",
     "/.well-known/openid-configuration",
