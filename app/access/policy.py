@@ -26,6 +26,14 @@ class Cell:
     patient_id: PatientId
     category: Category
     domain: Domain
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Cells are looked up once a delivery; hashing a UUID each time would cost as much as the delivery.
+        object.__setattr__(self, "_hash", hash((self.patient_id, self.category, self.domain)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)

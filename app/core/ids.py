@@ -1,5 +1,6 @@
 """Identifiers: random UUIDs, one type per thing, so that a case id never passes for a patient id."""
 
+from functools import lru_cache
 from typing import NewType
 from uuid import UUID, uuid4
 
@@ -23,6 +24,7 @@ def new_id() -> UUID:
     return uuid4()
 
 
+@lru_cache(maxsize=65_536)
 def parse_id(text: str) -> UUID | None:
     """Return the UUID that ``text`` spells in canonical lower case, or None.
 

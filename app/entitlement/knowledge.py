@@ -6,8 +6,8 @@ never given from memory.
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,21 @@ from app.events.posting import Decision
 
 CASES_MAX = 10_000
 THREADS_MAX = 100_000
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+Label = tuple[PatientId | None, Category, Domain]
+"""What an event is about; no patient means whichever subject."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Readers:
+    """Who reads a label, in ``[start, end)`` and from a position on."""
+
+    start: datetime
+    end: datetime
+    from_seq: int
+    who: frozenset[EngagementId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +49,28 @@ class Snapshot:
     threads: Mapping[ThreadId, Cell]
     holdings: Mapping[EngagementId, tuple[Holding, ...]]
     by_label: Mapping[tuple[EngagementId, Category, Domain], tuple[Holding, ...]]
+    readers_known: dict[Label, _Readers] = field(default_factory=dict, compare=False)
 
-    def reads(
-        self, engagement_id: EngagementId, label: tuple[PatientId | None, Category, Domain], seq: int, now: datetime
-    ) -> bool:
+    def readers(self, label: Label, seq: int, at: datetime) -> frozenset[EngagementId]:
+        """Return everybody who reads an event of this label at this position and instant.
+
+        The answer holds until the next instant at which a holding of the label begins or ends, and from the last
+        bound of one on; it is kept for that long, because many messages ask the same.
+        """
+        known = self.readers_known.get(label)
+        if known is not None and known.start <= at < known.end and known.from_seq <= seq:
+            return known.who
+        who = frozenset(one for one in self.holdings if self.reads(one, label, seq, at))
+        held = [holding for one in self.holdings for holding in self.by_label.get((one, label[1], label[2]), ())]
+        turns = [turn for h in held for turn in (h.valid_from, h.valid_until) if turn is not None]
+        from_seq = max((h.visible_from_seq for h in held), default=0)
+        if from_seq <= seq:
+            start = max((turn for turn in turns if turn <= at), default=at)
+            end = min((turn for turn in turns if turn > at), default=FOR_EVER)
+            self.readers_known[label] = _Readers(start, end, from_seq, who)
+        return who
+
+    def reads(self, engagement_id: EngagementId, label: Label, seq: int, now: datetime) -> bool:
         """Whether an engagement reads an event of this label (of any subject if none is named) at this position."""
         patient_id, category, domain = label
         return any(
@@ -129,11 +162,17 @@ def _decision(case_id: CaseId, snapshot: Snapshot, actor: Actor, thread_id: Thre
 
 
 def _snapshot(found: Mapping[str, Any]) -> Snapshot:
+    cells: dict[Cell, Cell] = {}  # one object a cell, so that comparing two is looking at one
+
+    def cell_of(patient: str, category: str, domain: str) -> Cell:
+        cell = Cell(PatientId(UUID(patient)), Category(category), Domain(domain))
+        return cells.setdefault(cell, cell)
+
     holdings: dict[EngagementId, list[Holding]] = {}
     for engagement, patient, category, domain, may_write, ground, consent, from_seq, start, end in found["grants"]:
         holdings.setdefault(EngagementId(UUID(engagement)), []).append(
             Holding(
-                cell=Cell(PatientId(UUID(patient)), Category(category), Domain(domain)),
+                cell=cell_of(patient, category, domain),
                 may_write=may_write,
                 ground=Ground(ground),
                 consent_id=ConsentId(UUID(consent)) if consent else None,
@@ -150,7 +189,7 @@ def _snapshot(found: Mapping[str, Any]) -> Snapshot:
         version=found["version"],
         seq=found["seq"],
         threads={
-            ThreadId(UUID(thread)): Cell(PatientId(UUID(patient)), Category(category), Domain(domain))
+            ThreadId(UUID(thread)): cell_of(patient, category, domain)
             for thread, patient, category, domain in found["threads"]
         },
         holdings={engagement_id: tuple(held) for engagement_id, held in holdings.items()},

@@ -68,10 +68,15 @@ class Directory:
         for row in rows:
             sealed = row["name_sealed"]
             self._people[row["id"]] = Person(
-                engagement_id=row["id"],
-                account_id=row["account_id"],
+                engagement_id=EngagementId(_plain(row["id"])),
+                account_id=AccountId(_plain(row["account_id"])),
                 name=open_text(keys[key_id_of(sealed)], sealed, name_place(row["account_id"])),
                 role=Role(row["role"]),
-                organisation_id=row["organisation_id"],
+                organisation_id=OrganisationId(_plain(row["organisation_id"])) if row["organisation_id"] else None,
                 organisation=row["organisation"],
             )
+
+
+def _plain(value: UUID) -> UUID:
+    """Return the standard library's kind of UUID, which the serialiser of frames knows, for the driver's own."""
+    return UUID(int=value.int)

@@ -190,14 +190,12 @@ def agreed(read: Read, snapshot: Snapshot, listeners: Iterable[EngagementId]) ->
     return _both(policy, read.audience, same_version=snapshot.version == read.version)
 
 
-def agreed_on_append(
-    appended: Appended, snapshot: Snapshot, listeners: Iterable[EngagementId]
-) -> frozenset[EngagementId]:
-    """Return who among the listeners both let hear a message that was just appended, at the instant it was."""
+def agreed_on_append(appended: Appended, snapshot: Snapshot) -> frozenset[EngagementId]:
+    """Return who among those who listened both let hear a message that was just appended, at the instant it was."""
     cell = appended.cell
     label = (cell.patient_id, cell.category, cell.domain)
-    policy = frozenset(one for one in listeners if snapshot.reads(one, label, appended.seq, appended.at))
-    return _both(policy, frozenset(appended.audience), same_version=snapshot.version == appended.version)
+    policy = snapshot.readers(label, appended.seq, appended.at) & appended.listeners
+    return _both(policy, appended.audience, same_version=snapshot.version == appended.version)
 
 
 def _both(
