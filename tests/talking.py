@@ -110,11 +110,17 @@ async def dial(url: str, **options: Any) -> AsyncIterator[Talk]:
             await talk.close()
 
 
+def socket_url(url: str) -> str:
+    """Return the address of the socket at a service."""
+    return "ws" + url.removeprefix("http") + "/api/v1/realtime"
+
+
 @asynccontextmanager
 async def talking(caller: Caller, *case_ids: str, cursor: str | None = None) -> AsyncIterator[Talk]:
     """Open an authenticated socket that joined these cases."""
     ticket = await caller.made("/realtime-tickets")
-    async with dial(str(ticket["url"])) as talk:
+    # Not the ticket's own address: behind one public address there are several workers.
+    async with dial(socket_url(caller.instance.url)) as talk:
         await talk.say("authenticate", ticket=ticket["ticket"])
         await talk.hear("ready")
         for case_id in case_ids:

@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.serving import Caller, Instance
 from tests.stories import Table, account_of, consent, open_table, seat, thread
-from tests.talking import Frame, dial, talking
+from tests.talking import Frame, dial, socket_url, talking
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -29,7 +29,7 @@ async def ticket_of(caller: Caller) -> tuple[str, str]:
 
 
 def url_of(instance: Instance) -> str:
-    return "ws" + instance.url.removeprefix("http") + "/api/v1/realtime"
+    return socket_url(instance.url)
 
 
 # The handshake
