@@ -45,17 +45,18 @@ from app.realtime.lease import Leases
 from app.realtime.route import router as socket_router
 from app.realtime.socket import Live
 
+# Routes are tried in this order, so the busiest come first; no address has two.
 ROUTERS = (
-    system.router,
-    identity.router,
-    patients.router,
+    messages.router,
+    threads.router,
     cases.router,
     members.router,
     consents.router,
-    threads.router,
-    messages.router,
-    audit.router,
+    patients.router,
     realtime.router,
+    identity.router,
+    audit.router,
+    system.router,
 )
 AUDIENCE = "overlegtafel"
 ROOT = Path(__file__).resolve().parent.parent

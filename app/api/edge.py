@@ -79,13 +79,16 @@ class OperationRoute(APIRoute):
             said["parameters"] = [KEY_PARAMETER]
         options["openapi_extra"] = {**(options.get("openapi_extra") or {}), **said}
         super().__init__(path, endpoint, **options)
+        self._answer_to = self.get_route_handler()
 
     async def handle(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Answer, or name every method that this address has; the framework would name those of one route."""
         if scope["method"] not in (self.methods or ()):
             known = scope["app"].openapi()["paths"].get(self.path, self.methods or ())
             raise MethodNotAllowed(method.upper() for method in known)
-        await super().handle(scope, receive, send)
+        # Straight to our handler: the framework's own way there is for dependencies, which operations do not have.
+        response = await self._answer_to(Request(scope, receive, send))
+        await response(scope, receive, send)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler that runs this operation's checks in order."""
