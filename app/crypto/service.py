@@ -1,5 +1,6 @@
 """Data keys at hand: made when first needed, kept unwrapped in memory, counted against their limit."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from app.crypto.errors import SealBroken
 from app.crypto.keys import KeyProvider, Use
 from app.crypto.sealing import DATA_KEY_USES_MAX, DataKey, key_id_of
 from app.crypto.signing import SigningKeys
+from app.crypto.wrapping import kek_id_of
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -61,9 +63,10 @@ class DataKeys:
             self._pool, scope, category, uses=USES_RESERVED, uses_max=DATA_KEY_USES_MAX
         )
         if found is None:
-            key, wrapped = self._provider.new_data_key(scope, category, generation)
+            # Making an erasure secret waits for the disk, so it happens beside the event loop.
+            key, wrapped = await asyncio.to_thread(self._provider.new_data_key, scope, category, generation)
             row = store.WrappedKey(key.id, scope, category, generation, wrapped)
-            await store.insert(self._pool, row, self._provider.current_kek())
+            await store.insert(self._pool, row, kek_id_of(wrapped))
             return
         key = self._by_id.get(found.id) or self._unwrap(found)
         self._keep(key)
