@@ -1,0 +1,99 @@
+"""The policy as a page that a clinician can read: ``docs/policy.md``. Pure; a test fails when the page is stale."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from app.access.tables import (
+    DOMAIN_OF_TREATMENT,
+    IMPLIED,
+    NEED_TO_KNOW,
+    NEVER_BY_CONSENT,
+    POLICY_VERSION,
+    PUBLIC_TASK,
+    RECORDERS,
+    ROLE_ACTIONS,
+    SUBJECT,
+)
+from app.access.vocabulary import Action, Category, Domain, Ground, Role
+
+Code = TypeVar("Code", bound=str)
+_ALL = ", ".join(Domain)
+_GROUNDS: Mapping[Ground, tuple[str, str, str]] = {
+    Ground.SUBJECT: ("the citizen, about herself", _ALL, "the table *Oneself*"),
+    Ground.DIRECT_TREATMENT: (
+        "professionals marked as directly involved",
+        ", ".join(sorted(DOMAIN_OF_TREATMENT)),
+        "the table *Directly involved*, in the domain of their own engagement",
+    ),
+    Ground.PUBLIC_TASK: (
+        "the one engagement for which the task is recorded",
+        Domain.SOCIAL,
+        "the table *Public task*, by law",
+    ),
+    Ground.CONSENT: (
+        "whom the citizen named",
+        "those whose secrecy is lifted; with both ways also the recipient's own",
+        "the categories that the citizen named",
+    ),
+    Ground.AUTHOR: ("who wrote it", _ALL, "what one wrote oneself, under one's contributions only"),
+}
+
+
+def policy_page() -> str:
+    """Return the whole policy as Markdown."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterable[str]:
+    yield f"# Who may do what, and who may see what (version {POLICY_VERSION})"
+    yield ""
+    yield "Written by the code from `app/access/tables.py`; do not edit. What a table does not name is closed."
+    yield from _section(
+        "Grounds",
+        "Why something is open, to whom, and in which domain. A cell is a category in a domain, about one person.",
+        ("ground", "opens to", "domain", "what"),
+        [(ground, *_GROUNDS[ground]) for ground in Ground],
+    )
+    implied = " and ".join(f"`{category}`" for category in IMPLIED)
+    yield ""
+    yield f"Whoever holds any cell of a person also reads {implied} of that person, in every domain."
+    yield from _cells(
+        "Directly involved",
+        "What `direct_treatment` opens by profession. W is read and write, R is read.",
+        NEED_TO_KNOW,
+    )
+    yield from _cells("Public task", "What `public_task` opens by law, in domain `social`.", PUBLIC_TASK)
+    yield from _cells("Oneself", "What `subject` opens to the citizen, in every domain.", {Role.CITIZEN: SUBJECT})
+    yield ""
+    yield "## Consent"
+    yield ""
+    yield f"Recorded by: the citizen, for any domain; {_named(RECORDERS)}, for their own engagement's domain only."
+    yield f"Never opened by consent: {_named(NEVER_BY_CONSENT)}."
+    yield from _section(
+        "Roles",
+        "A role without x is refused whatever the case says; one with x still needs a seat, a grant or a ground.",
+        ("action", *Role),
+        [(action, *("x" if role in ROLE_ACTIONS.get(action, ()) else "" for role in Role)) for action in Action],
+    )
+    yield ""
+
+
+def _cells(title: str, text: str, table: Mapping[Code, Mapping[Category, bool]]) -> Iterable[str]:
+    marks = {None: "", False: "R", True: "W"}
+    rows = [(category, *(marks[column.get(category)] for column in table.values())) for category in Category]
+    return _section(title, text, ("category", *table), rows)
+
+
+def _section(title: str, text: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    yield from ("", f"## {title}", "", text, "")
+    yield _row(head)
+    yield _row(["---"] * len(head))
+    yield from (_row(row) for row in rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def _named(codes: Iterable[str]) -> str:
+    return ", ".join(f"`{code}`" for code in sorted(codes))
