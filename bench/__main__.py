@@ -7,11 +7,13 @@ import os
 import platform
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import uvloop
@@ -20,7 +22,7 @@ from bench import ejabberd, fanout, floors, goals, synapse
 from bench.bare import BareServer
 from bench.cluster import Cluster
 from bench.figures import Report, say
-from bench.http_client import Pool
+from bench.http_client import HttpFault, Pool
 from bench.ours import OurHttpRoom, OurRoom
 from bench.process import usage
 from bench.room import Room
@@ -37,6 +39,14 @@ PARTS = ("startup", "room", "rooms", "fanout", "page", "append", "idle")
 INSTALL = "`python -m bench.install_peers` installs them"
 
 
+class Peers(Enum):
+    """Whether the peers run."""
+
+    OFF = "off"
+    TRIED = "tried"
+    REQUIRED = "required"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to run and how long."""
@@ -44,7 +54,7 @@ class Plan:
     parts: Sequence[str]
     repeats: int
     seconds: float
-    peers: bool
+    peers: Peers
     idle: int
 
 
@@ -63,7 +73,7 @@ def arguments(argv: Sequence[str]) -> Plan:
     missing = [name for name, module in (("ejabberd", ejabberd), ("Synapse", synapse)) if not module.installed()]
     if chosen.peers and missing:
         parser.error(f"{' and '.join(missing)} not installed; {INSTALL}")
-    peers = not chosen.no_peers and not missing
+    peers = Peers.REQUIRED if chosen.peers else Peers.OFF if chosen.no_peers or missing else Peers.TRIED
     if missing and not chosen.no_peers:
         say(f"Peers left out: {' and '.join(missing)} not installed; {INSTALL}.")
     return Plan(chosen.only, chosen.repeats, chosen.seconds, peers, chosen.idle)
@@ -93,27 +103,35 @@ def run_startup(report: Report, plan: Plan) -> None:
 
 
 @contextlib.asynccontextmanager
-async def started_peers(plan: Plan) -> AsyncIterator[list[tuple[str, Room]]]:
-    """Start both peers on one cluster, give a room of each, and stop them."""
-    if not plan.peers:
-        yield []
-        return
-    with Cluster() as cluster:
-        async with contextlib.AsyncExitStack() as stack:
-            xmpp, matrix = ejabberd.Ejabberd(cluster), synapse.Synapse(cluster)
+async def started_peers(report: Report, plan: Plan) -> AsyncIterator[list[tuple[str, Room]]]:
+    """Start both peers on one cluster, give a room of each, and stop them; no room when one does not start."""
+    async with contextlib.AsyncExitStack() as stack:
+        rooms: list[tuple[str, Room]] = []
+        if plan.peers is not Peers.OFF:
             say("  starting ejabberd and Synapse")
-            stack.callback(xmpp.stop)
-            await xmpp.start()
-            stack.callback(matrix.stop)
-            await matrix.start()
-            rooms = [
-                ("ejabberd", Room(ejabberd.EjabberdRoom(xmpp, cluster, MEMBERS))),
-                ("Synapse", Room(synapse.SynapseRoom(matrix, cluster, MEMBERS))),
-            ]
-            for _, room in rooms:
-                stack.push_async_callback(room.stop)
-                await room.start()
-            yield rooms
+            try:
+                rooms = await _start_peers(stack)
+            except (OSError, HttpFault, subprocess.SubprocessError) as error:
+                if plan.peers is Peers.REQUIRED:
+                    raise
+                report.note(f"The peers did not start and are left out: {error}")
+        yield rooms
+
+
+async def _start_peers(stack: contextlib.AsyncExitStack) -> list[tuple[str, Room]]:
+    cluster = stack.enter_context(Cluster())
+    xmpp, matrix = ejabberd.Ejabberd(cluster), synapse.Synapse(cluster)
+    for server in (xmpp, matrix):
+        stack.callback(server.stop)
+        await server.start()
+    rooms = [
+        ("ejabberd", Room(ejabberd.EjabberdRoom(xmpp, cluster, MEMBERS))),
+        ("Synapse", Room(synapse.SynapseRoom(matrix, cluster, MEMBERS))),
+    ]
+    for _, room in rooms:
+        stack.push_async_callback(room.stop)
+        await room.start()
+    return rooms
 
 
 async def run_room(service: Service, report: Report, plan: Plan) -> None:
@@ -126,7 +144,7 @@ async def run_room(service: Service, report: Report, plan: Plan) -> None:
             ("socket", Room(OurRoom(service, socket_seats, others=MEMBERS - 1))),
             ("HTTP", Room(OurHttpRoom(service, http_seats, others=MEMBERS - 1))),
         ]
-        async with started_peers(plan) as peers, contextlib.AsyncExitStack() as stack:
+        async with started_peers(report, plan) as peers, contextlib.AsyncExitStack() as stack:
             for _, room in ours:
                 stack.push_async_callback(room.stop)
                 await room.start()
@@ -342,7 +360,8 @@ def main(argv: Sequence[str]) -> None:
     goals.show(report)
     for sentence in report.notes:
         say(f"  note: {sentence}")
-    say(f"\n{time.perf_counter() - begin:.0f} s in all. Every repeat: {report.path}")
+    say(f"\n{time.perf_counter() - begin:.0f} s in all, load {os.getloadavg()[0]:.1f} at the end.")
+    say(f"Every repeat: {report.path}")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,12 @@ class Ejabberd:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.port = free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="bench-ejabberd-"))
+        self._control = [
+            CONTROL, "--ctl-config", str(self._folder / "ctl.cfg"), "--config", str(self._folder / "ejabberd.yml"),
+            "--spool", str(self._folder / "spool"), "--logs", str(self._folder / "logs"),
+            "--node", f"bench{self.port}@localhost",
+        ]  # fmt: skip
 
     async def start(self) -> None:
         """Start the server on a fresh database."""
@@ -54,7 +60,6 @@ class Ejabberd:
         await asyncio.to_thread(self._launch)
 
     def _launch(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="bench-ejabberd-"))
         config = self._folder / "ejabberd.yml"
         config.write_text(_configuration(self.port, self._cluster))
         control = self._folder / "ctl.cfg"
@@ -69,10 +74,6 @@ class Ejabberd:
         if owner is not None:
             for path in (self._folder, *self._folder.iterdir()):
                 os.chown(path, owner.pw_uid, owner.pw_gid)
-        self._control = [
-            CONTROL, "--ctl-config", str(control), "--config", str(config), "--spool", str(self._folder / "spool"),
-            "--logs", str(self._folder / "logs"), "--node", f"bench{self.port}@localhost",
-        ]  # fmt: skip
         self._ctl("start")
         wait_for_port(self.port)
 

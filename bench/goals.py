@@ -31,14 +31,18 @@ class Ratio:
         return f"  {self.title:<74} {spread(ratios, 2):>24}  {goal:>8}  {'reached' if reached else 'NOT REACHED'}"
 
 
+def _count(senders: int) -> str:
+    return f"{senders} sender{'' if senders == 1 else 's'}"
+
+
 def _messages(senders: int, goal: float) -> Ratio:
-    title = f"messages a second, socket / ejabberd with SQL archive, {senders} senders"
+    title = f"messages a second, socket / ejabberd with SQL archive, {_count(senders)}"
     return Ratio(title, f"socket {senders} messages", f"ejabberd {senders} messages", at_least=goal)
 
 
 def _delivered(percentile: str, senders: int, goal: float | None) -> Ratio:
     what = f"all others have it {percentile}"
-    title = f"time until all others have it {percentile} / ejabberd, {senders} senders"
+    title = f"time until all others have it {percentile} / ejabberd, {_count(senders)}"
     return Ratio(title, f"socket {senders} {what}", f"ejabberd {senders} {what}", at_most=goal)
 
 

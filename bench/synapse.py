@@ -49,11 +49,12 @@ class Synapse:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.port = free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="bench-synapse-"))
+        self._child: Child | None = None
 
     async def start(self) -> None:
         """Start the server on a fresh database."""
         await self._cluster.create_database(DATABASE)
-        self._folder = Path(tempfile.mkdtemp(prefix="bench-synapse-"))
         config = self._folder / "homeserver.yaml"
         config.write_text(json.dumps(self._configuration()))
         log = {"version": 1, "root": {"level": "CRITICAL", "handlers": []}, "disable_existing_loggers": False}
@@ -102,11 +103,12 @@ class Synapse:
 
     def pids(self) -> list[int]:
         """Return the server's process."""
-        return [self._child.pid]
+        return [] if self._child is None else [self._child.pid]
 
     def stop(self) -> None:
         """Stop the server and remove its folder."""
-        self._child.stop()
+        if self._child is not None:
+            self._child.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
