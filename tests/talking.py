@@ -1,7 +1,7 @@
 """A plain WebSocket client for tests: one ticket, one socket, frames in the order they came."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -63,8 +63,16 @@ class Talk:
 
     async def many(self, op: str, count: int, *, seconds: float = PATIENCE_SECONDS) -> list[Frame]:
         """Return the frames of this op once there are so many."""
-        await self.until(lambda: len(self.all(op)) >= count, f"{count} {op}", seconds=seconds)
-        return self.all(op)
+        return await self.many_of({op}, count, seconds=seconds)
+
+    async def many_of(self, ops: Set[str], count: int, *, seconds: float = PATIENCE_SECONDS) -> list[Frame]:
+        """Return the frames of these ops once there are so many."""
+
+        def found() -> list[Frame]:
+            return [frame for frame in self.heard if frame["op"] in ops]
+
+        await self.until(lambda: len(found()) >= count, f"{count} {sorted(ops)}", seconds=seconds)
+        return found()
 
     async def event(self, type_: str, matches: Callable[[Frame], bool] = lambda _: True) -> Frame:
         """Return the first event of this type that fits, waiting for it."""

@@ -12,12 +12,9 @@ from inspect import signature
 from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
-import asyncpg
 import structlog
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,6 +30,7 @@ from app.api.operations import ACCESS_MEMBER, Operation, Query, Scope
 from app.api.problems import MethodNotAllowed, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who, who
+from app.core.db import FAILURES
 from app.core.errors import DomainError, Fault, Invalid, NotFound, Unauthenticated, Unavailable
 from app.core.ids import ThreadId, new_id, parse_id
 from app.entitlement.permits import case_permit
@@ -113,7 +111,7 @@ class OperationRoute(APIRoute):
                     entity=incoming.entity,
                 )
                 raise
-            except (SQLAlchemyError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except FAILURES as error:
                 log.warning("database.unavailable", error=type(error).__name__, sqlstate=_sqlstate(error))
                 raise Unavailable from None
 

@@ -4,12 +4,10 @@ import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +19,7 @@ from app.api.operations import Content, Out, Scope, operation
 from app.api.problems import NotReady
 from app.api.schemas import OrganisationRef
 from app.audit.records import ActionCode
+from app.core.db import FAILURES
 from app.core.errors import Fault, Invalid
 from app.crypto.errors import KeyringError
 from app.identity import demo
@@ -105,13 +104,13 @@ async def readiness(ctx: PublicContext) -> ReadinessOut:
             found = (await db.execute(text("select version_num from alembic_version"))).scalars().all()
         if found != [services.revision]:
             states["migrations"] = "another revision"
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except FAILURES:
         states |= {"database": "no answer", "migrations": "unknown"}
     try:
         await services.crypto.data_keys.require_wrapping_keys()
     except KeyringError:
         states["keys"] = "a key is missing"
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except FAILURES:
         states["keys"] = "unknown"
     if set(states.values()) != {"ok"}:
         raise NotReady(states)

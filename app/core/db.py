@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -11,6 +12,16 @@ from app.core.settings import Settings
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
+# What a look at the database can fail with for reasons of its own; a connection that breaks at the wrong moment is a
+# mistake of the client's in the driver's eyes.
+FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    SQLAlchemyError,
+    OSError,
+    TimeoutError,
+)
 POOL_SIZE = 8
 POOL_OVERFLOW = 8
 POOL_TIMEOUT_SECONDS = 5

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who
 from app.core.clock import Clock
-from app.core.db import Database
+from app.core.db import FAILURES, Database
 from app.core.errors import (
     DomainError,
     Forbidden,
@@ -22,7 +20,6 @@ from app.core.errors import (
 from app.core.ids import CaseId, PatientId
 from app.entitlement import permits
 
-UNWRITABLE = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 log = structlog.get_logger()
 
 
@@ -60,7 +57,7 @@ async def record_refusal(
         return
     try:
         await _write(refusals, action, action_code, refusal, origin=origin, actor=actor, entity=entity)
-    except UNWRITABLE as error:
+    except FAILURES as error:
         log.warning("database.unavailable", error=type(error).__name__)
         raise Unavailable from None
 

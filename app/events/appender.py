@@ -19,7 +19,7 @@ import structlog
 from app.access.actor import Actor
 from app.access.policy import Cell
 from app.core.clock import Clock
-from app.core.db import Pool
+from app.core.db import FAILURES, Pool
 from app.core.errors import DomainError, NotFound, RateLimited, Unauthenticated, Unavailable
 from app.core.ids import CaseId, EngagementId, EventId, ThreadId
 from app.crypto.service import DataKeys
@@ -32,7 +32,6 @@ BATCH_MAX = 256
 WAITING_MAX = 10_000
 TRIES_MAX = 8
 LANES_MAX = 2  # each holds a connection while it waits; the others are for the batches that need not
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 log = structlog.get_logger()
 
 

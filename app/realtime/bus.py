@@ -8,16 +8,14 @@ import asyncio
 from collections.abc import Callable, Iterable
 from uuid import UUID, uuid4
 
-import asyncpg
 import structlog
 
-from app.core.db import Pool, connect
+from app.core.db import FAILURES, Pool, connect
 from app.core.ids import CaseId
 
 CHANNEL = "overlegtafel_moved"
 CASES_PER_HINT = 200
 RECONNECT_SECONDS = 1.0
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 log = structlog.get_logger()
 
 

@@ -11,11 +11,11 @@ from datetime import datetime
 from itertools import groupby
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from app.access.policy import Cell
 from app.access.vocabulary import Category, Domain
+from app.core.db import FAILURES as DATABASE_FAILURES
 from app.core.errors import DomainError, Unavailable
 from app.core.ids import CaseId, EngagementId, EventId, PatientId, ThreadId
 from app.crypto.cursors import StreamCursors
@@ -35,7 +35,7 @@ JOIN_TRIES_MAX = 20
 CLIENT_IDS_MAX = 10_000
 CATCH_UPS_AT_ONCE = 4
 PRESENCE_PAUSE_SECONDS = 0.1
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, DomainError)
+FAILURES = (*DATABASE_FAILURES, DomainError)
 
 log = structlog.get_logger()
 
@@ -249,7 +249,7 @@ class Hub:
             return False
         for appended, author in zip(group, authors, strict=True):
             assert author is not None
-            audience = agreed_on_append(appended, snapshot, first.listeners)
+            audience = agreed_on_append(appended, snapshot)
             own = appended.post.actor.engagement_id
             client_id = self._client_ids.pop(appended.event_id, None)
             if client_id is not None and own in audience:

@@ -9,7 +9,6 @@ from typing import Any, assert_never
 from uuid import uuid4
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.access.actor import Actor
 from app.access.vocabulary import Action
@@ -31,8 +30,7 @@ from app.identity.directory import Directory
 from app.identity.service import Entered
 from app.realtime import frames
 from app.realtime.frames import CloseCode
-from app.realtime.hub import FAILURES as STREAM_FAILURES
-from app.realtime.hub import Hub
+from app.realtime.hub import FAILURES, Hub
 from app.realtime.lease import LEASE_SECONDS, Leases
 from app.realtime.outbox import Outbox
 from app.realtime.protocol import (
@@ -54,7 +52,6 @@ from app.realtime.server import SocketProtocol
 
 CASES_PER_SOCKET_MAX = 100
 REQUESTS_MAX = 64
-FAILURES = (*STREAM_FAILURES, SQLAlchemyError)
 log = structlog.get_logger()
 
 

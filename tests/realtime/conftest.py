@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
 
 from app.cli.postgres import Urls
@@ -30,6 +31,9 @@ class Alarms:
     def _errors(self) -> list[Mapping[str, Any]]:
         return [line for line in self._logged if line["log_level"] in {"error", "critical"}]
 
+    def __str__(self) -> str:
+        return "\n".join(f"{line['event']} {line.get('exception', line)}" for line in self._errors())
+
     def taken(self) -> list[str]:
         """Return the names of the events, and forget them."""
         found = [line["event"] for line in self._errors()]
@@ -40,10 +44,10 @@ class Alarms:
 @pytest.fixture(autouse=True)
 def alarms() -> Iterator[Alarms]:
     """No error may be logged, unless a test looks at it and takes it away."""
-    with capture_logs() as logged:
+    with capture_logs([format_exc_info]) as logged:
         found = Alarms(logged)
         yield found
-        assert not found, found.taken()
+        assert not found, str(found)
 
 
 @asynccontextmanager
