@@ -2,11 +2,19 @@
 
 from typing import Any
 
+import pytest
+
 from tests.api.room import ABSENT, CARE, NAME, SHARED, Room, faults_of
-from tests.serving import Caller, Instance
+from tests.serving import Caller, Service
 from tests.stories import consent, open_table, seat
 
 Json = dict[str, Any]
+
+
+@pytest.fixture
+def instance(room: Room) -> Service:
+    """The room's own service: a test that wants a case to itself opens another one there."""
+    return room.instance
 
 
 async def access(caller: Caller, case_id: str, **params: str) -> list[Json]:
@@ -16,7 +24,7 @@ async def access(caller: Caller, case_id: str, **params: str) -> list[Json]:
     return found
 
 
-async def household(instance: Instance) -> tuple[str, str, str]:
+async def household(instance: Service) -> tuple[str, str, str]:
     """Open a case about the citizen and another person; return the case and both patients."""
     table = await open_table(instance)
     gp = await instance.as_("gp")
@@ -59,7 +67,7 @@ async def test_the_manager_sees_who_may_see_what_and_others_their_own(room: Room
     }
 
 
-async def test_an_opener_with_a_case_manager_beside_her_sees_her_own_rows(instance: Instance) -> None:
+async def test_an_opener_with_a_case_manager_beside_her_sees_her_own_rows(instance: Service) -> None:
     table = await open_table(instance)
     await seat(table, "district-nurse", direct=True, caseRole="casemanager")
     rows = await access(await table.as_("gp"), table.case_id)
@@ -68,7 +76,7 @@ async def test_an_opener_with_a_case_manager_beside_her_sees_her_own_rows(instan
     assert len({one["memberId"] for one in everything}) == 3
 
 
-async def test_people_of_one_household_do_not_see_one_another(instance: Instance) -> None:
+async def test_people_of_one_household_do_not_see_one_another(instance: Service) -> None:
     case_id, hers, his = await household(instance)
     gp, citizen = await instance.as_("gp"), await instance.as_("citizen")
     whole = (await gp.get(f"/cases/{case_id}")).json()
@@ -116,7 +124,7 @@ async def test_a_preview_tells_a_recipient_only_what_she_would_lose_herself(room
     assert (await (await room.as_("district-nurse")).get(f"/consents/{given}/withdrawal-preview")).status_code == 404
 
 
-async def test_who_does_not_know_whom_a_case_is_about_cannot_find_out_by_trying(instance: Instance) -> None:
+async def test_who_does_not_know_whom_a_case_is_about_cannot_find_out_by_trying(instance: Service) -> None:
     """A social worker knows the citizen from one case; a second case must not tell her that it is about the same."""
     known, hidden = await open_table(instance), await open_table(instance)
     assert known.patient_id == hidden.patient_id
