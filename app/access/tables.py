@@ -76,7 +76,7 @@ SUBJECT: Mapping[Category, bool] = MappingProxyType(
 """``subject``: everything about oneself, in every domain."""
 
 NEVER_BY_CONSENT = frozenset({C.SAFETY_MELDCODE})
-"""``consent`` opens what it names but for this, which leaves the author's organisation by recorded disclosure only."""
+"""``consent`` opens what it names but for this, which leaves the author's organisation as a disclosure only."""
 
 IMPLIED = (C.IDENTIFICATION, C.CONTACT_NETWORK)
 """Any other active cell on a subject implies reading these, in every domain."""

@@ -4,6 +4,7 @@ Known things may be old. Whoever acts on them says at which version, and the dat
 never given from memory.
 """
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,7 +50,9 @@ class Snapshot:
     threads: Mapping[ThreadId, Cell]
     holdings: Mapping[EngagementId, tuple[Holding, ...]]
     by_label: Mapping[tuple[EngagementId, Category, Domain], tuple[Holding, ...]]
+    turns: tuple[datetime, ...] = ()
     readers_known: dict[Label, _Readers] = field(default_factory=dict, compare=False)
+    cells_known: dict[EngagementId, tuple[datetime, frozenset[Cell]]] = field(default_factory=dict, compare=False)
 
     def readers(self, label: Label, seq: int, at: datetime) -> frozenset[EngagementId]:
         """Return everybody who reads an event of this label at this position and instant.
@@ -81,8 +84,17 @@ class Snapshot:
         )
 
     def cells(self, engagement_id: EngagementId, now: datetime) -> frozenset[Cell]:
-        """Return the cells an engagement reads at ``now``."""
-        return frozenset(holding.cell for holding in self.holdings.get(engagement_id, ()) if holding.active(now))
+        """Return the cells an engagement reads at ``now``; the same object while time changes nothing."""
+        known = self.cells_known.get(engagement_id)
+        if known is not None and self.still(known[0], now):
+            return known[1]
+        cells = frozenset(holding.cell for holding in self.holdings.get(engagement_id, ()) if holding.active(now))
+        self.cells_known[engagement_id] = (now, cells)
+        return cells
+
+    def still(self, since: datetime, now: datetime) -> bool:
+        """Whether no holding of the case began or ended in ``(since, now]``, nor time ran backwards."""
+        return since <= now and bisect_right(self.turns, since) == bisect_right(self.turns, now)
 
 
 class Knowledge:
@@ -194,4 +206,9 @@ def _snapshot(found: Mapping[str, Any]) -> Snapshot:
         },
         holdings={engagement_id: tuple(held) for engagement_id, held in holdings.items()},
         by_label={label: tuple(held) for label, held in by_label.items()},
+        turns=tuple(
+            sorted(
+                {turn for held in holdings.values() for h in held for turn in (h.valid_from, h.valid_until) if turn}
+            )
+        ),
     )

@@ -7,7 +7,7 @@ no delivery. Source: DESIGN 7.
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
@@ -22,6 +22,7 @@ from app.events.reading import Read
 from app.realtime import frames
 from app.realtime.outbox import Outbox
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 log = structlog.get_logger()
 
 
@@ -118,6 +119,7 @@ class Room:
     seats: dict[EngagementId, list[Seat]] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wanted: bool = False
+    lapsed_at: datetime = LONG_AGO
     present: frozenset[EngagementId] = frozenset()
 
     def enter(self, seat: Seat) -> None:
@@ -148,6 +150,7 @@ class Room:
     def know(self, snapshot: Snapshot, now: datetime) -> None:
         """Take over what each listener may hear, from a snapshot of the case."""
         self.snapshot = snapshot
+        self.lapsed_at = now
         for engagement_id, seats in self.seats.items():
             cells = snapshot.cells(engagement_id, now)
             for seat in seats:
@@ -155,6 +158,9 @@ class Room:
 
     def lapse(self, now: datetime) -> None:
         """Close what time closed. What time opens is told first, by the sweeper's event."""
+        if self.snapshot is not None and self.snapshot.still(self.lapsed_at, now):
+            return
+        self.lapsed_at = now
         for engagement_id, seats in self.seats.items():
             cells = self.cells_of(engagement_id, now)
             for seat in seats:

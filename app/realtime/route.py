@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, WebSocket
 from starlette.responses import Response
-from starlette.websockets import WebSocketDisconnect
 
 from app.realtime.server import TRANSPORT, SocketProtocol
 from app.realtime.socket import Live, Socket
@@ -27,14 +26,6 @@ async def realtime(websocket: WebSocket) -> None:
     transport.on_text = socket.received
     transport.on_writable = socket.flush
     transport.on_drain = socket.drain
-    try:
-        offered = SUBPROTOCOL in websocket.scope["subprotocols"]
-        await websocket.accept(subprotocol=SUBPROTOCOL if offered else None)
-        while True:
-            message = await websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                break
-    except WebSocketDisconnect:
-        pass
-    finally:
-        socket.gone()
+    transport.on_gone = socket.gone
+    offered = SUBPROTOCOL in websocket.scope["subprotocols"]
+    await websocket.accept(subprotocol=SUBPROTOCOL if offered else None)

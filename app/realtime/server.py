@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, cast
 
 import structlog
 from uvicorn.config import Config
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame
@@ -29,6 +30,7 @@ CLOSE_TIMEOUT_SECONDS: Final = 5.0
 FRAME_BYTES_MAX: Final = 65_536
 FRAGMENTS_MAX: Final = 1024
 PINGS_PER_SECOND_MAX: Final = 50
+GATHERED_BYTES_MAX: Final = 65_536
 INVALID_UTF8: Final = 1007
 
 log = structlog.get_logger()
@@ -52,6 +54,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     The handshake and its refusal go through ASGI. Set ``on_text`` before accepting: text frames are then handed over
     as ``str``, binary ones as ``bytes``, while they are being read, and ASGI's ``receive`` only tells of the end.
+    ``on_gone`` is called when the connection has ended; with it set the application need not wait for that.
     ``on_writable`` is called when ``can_write`` is true again, ``on_drain`` when the server stops; whoever sets the
     latter closes the socket.
     """
@@ -59,10 +62,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     on_text: Callable[[str | bytes], None] | None = None
     on_writable: Callable[[], None] | None = None
     on_drain: Callable[[], None] | None = None
+    on_gone: Callable[[], None] | None = None
     can_write = True  # whether the peer keeps up: what is written now does not pile up here
     close_timeout_seconds: ClassVar[float] = CLOSE_TIMEOUT_SECONDS
 
     _failed = False
+    _gathered: list[bytes] | None = None
+    _gathered_bytes = 0
     _pings = 0
     _pings_at = 0.0
 
@@ -90,7 +96,19 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             head = b"\x81\x7e" + size.to_bytes(2, "big")
         else:
             head = b"\x81\x7f" + size.to_bytes(8, "big")
-        self.transport.write(head + payload)
+        if self._gathered is None:
+            self._gathered = []
+            self.loop.call_soon(self._write_gathered)
+        self._gathered += (head, payload)
+        self._gathered_bytes += size
+        if self._gathered_bytes > GATHERED_BYTES_MAX:
+            self._write_gathered()
+
+    def _write_gathered(self) -> None:
+        """Write what was gathered in this turn of the loop at once: a system call costs more than all else of it."""
+        gathered, self._gathered, self._gathered_bytes = self._gathered, None, 0
+        if gathered and not self.transport.is_closing():
+            self.transport.write(b"".join(gathered))
 
     def pause_reading(self) -> None:
         """Stop reading from the peer; frames of the read at hand still come."""
@@ -110,6 +128,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             return
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": int(code)})
+        self._write_gathered()
         self.conn.send_close(code)
         self._write_pending()
         self.close_sent = True
@@ -132,7 +151,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Tell the application, and let go of it."""
         self.read_paused = False
         super().connection_lost(exc)
+        gone, self.on_gone = self.on_gone, None
         self.on_text = self.on_writable = self.on_drain = None
+        if gone is not None:
+            gone()
 
     def pause_writing(self) -> None:
         """Remember that the peer does not keep up."""
@@ -235,6 +257,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def handle_parser_exception(self) -> None:
         """Say which rule was broken, and drop the rest unread."""
         self._failed = True
+        self._write_gathered()
         self.stop_keepalive()
         code = self.conn.close_sent.code if self.conn.close_sent else CloseCode.OUR_FAULT
         self.queue.put_nowait({"type": "websocket.disconnect", "code": int(code)})
@@ -246,8 +269,25 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._abort_later()
 
     async def run_asgi(self) -> None:
-        """Run the application; however it ends, the connection ends with it."""
-        await super().run_asgi()
+        """Run the application; the connection ends with it, unless it left ``on_gone`` behind to be told instead.
+
+        An application that waited in ``receive`` for the end of an idle socket would keep its whole stack for that.
+        """
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except Exception as error:  # noqa: BLE001  # the edge: the loop would log its text, which may hold content
+            log.error("socket.failed", error=type(error).__qualname__, at=_place(error))  # noqa: TRY400  # likewise
+            self.send_500_response()
+        else:
+            if not self.handshake_complete:
+                self.send_500_response()
+            elif self.on_gone is not None and not self.close_sent:
+                self.scope = {}  # type: ignore[typeddict-item]  # nobody asks for it any more
+                return
+        if self.close_timer is None:
+            self.transport.close()
         if not self.disconnected:
             self._abort_later()
 

@@ -1,11 +1,13 @@
 """The hub against looks that fail, lag and overtake each other."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from app.realtime.hub import GO_LIVE_EVENTS_MAX
 from app.realtime.outbox import OUTBOX_FRAMES_MAX
+from app.realtime.room import LONG_AGO
 from tests.realtime.conftest import Alarms
 from tests.realtime.scripted import (
     CASE,
@@ -357,11 +359,12 @@ async def test_time_closes_at_once_but_opens_with_the_event_alone(world: World) 
     seat = ear.seats[CASE]
     held, world.holdings[engagement(2)] = world.holdings[engagement(2)], ()
     room = hub.rooms[CASE]
-    room.snapshot = world.snapshot()
+    turned = (world.at,)
+    room.snapshot, room.lapsed_at = replace(world.snapshot(), turns=turned), LONG_AGO
     hub.expire()
     assert not seat.cells
     world.holdings[engagement(2)] = held
-    room.snapshot = world.snapshot()
+    room.snapshot, room.lapsed_at = replace(world.snapshot(), turns=turned), LONG_AGO
     hub.expire()
     assert not seat.cells
 

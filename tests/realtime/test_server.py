@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from tests.realtime.conftest import Alarms
 from tests.realtime.serving import FLOOD, Server, eventually, frame, handshake, read_all, read_frame, serving
 
 TEXT, BINARY, CLOSE, PING, PONG, END = 1, 2, 8, 9, 10, -1
@@ -247,9 +248,10 @@ def test_a_failing_callback_closes_1011_and_logs_no_text(server: Server, client:
     assert "canary" not in str(logs)
 
 
-def test_a_failing_application_closes_1011(server: Server) -> None:
+def test_a_failing_application_closes_1011(server: Server, alarms: Alarms) -> None:
     with connect(f"{server.url}/broken") as client:
         assert code_of(client) == 1011
+    assert alarms.taken() == ["socket.failed"]
 
 
 @pytest.mark.parametrize(
