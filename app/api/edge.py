@@ -230,6 +230,8 @@ async def _handle_append(incoming: Incoming, endpoint: Endpoint, inputs: Inputs,
     services, claims = incoming.services, incoming.claims
     assert claims is not None
     incoming.entered = entered = await services.actors.of(claims.sid)
+    if entered.actor.account_id != claims.sub:
+        raise Unauthenticated
     # The role before the look-up: whom no thread is open to must not learn which threads there are.
     policy.authorize_self(entered.actor, incoming.operation.action, now=entered.now)
     ids = {name: parse_id(incoming.request.path_params[alias]) for name, alias in inputs.path.items()}
