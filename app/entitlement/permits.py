@@ -1,6 +1,7 @@
 """From (actor, action, thing) to a permit: loads how the actor stands to the case and lets the policy decide."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from app.access.vocabulary import Action, Category, Domain, Ground
 from app.core.ids import AccountId, CaseId, ConsentId, MemberId, PatientId, ThreadId
 from app.entitlement import store
 from app.identity.service import Entered
+
+HOLDINGS_MAX = 50_000
 
 
 async def case_permit(db: AsyncSession, entered: Entered, action: Action, kind: str, entity_id: UUID) -> CasePermit:
@@ -43,13 +46,23 @@ def parse_standing(found: dict[str, Any]) -> Standing:
         member_status=MemberStatus(member["status"]) if member else None,
         subject_of=frozenset(PatientId(UUID(patient)) for patient in found["subjectOf"]),
         subjects=tuple(PatientId(UUID(patient)) for patient in found["subjects"]),
-        holdings=tuple(_holding(row) for row in found["grants"]),
+        holdings=tuple(_holding(*row) for row in found["grants"]),
         entity=_entity(found["entity"]),
     )
 
 
-def _holding(row: list[Any]) -> Holding:
-    patient, category, domain, may_write, ground, consent, from_seq, valid_from, valid_until = row
+@lru_cache(maxsize=HOLDINGS_MAX)  # the same rows come with every request of the same person
+def _holding(
+    patient: str,
+    category: str,
+    domain: str,
+    may_write: bool,
+    ground: str,
+    consent: str | None,
+    from_seq: int,
+    valid_from: str,
+    valid_until: str | None,
+) -> Holding:
     return Holding(
         cell=Cell(PatientId(UUID(patient)), Category(category), Domain(domain)),
         may_write=may_write,

@@ -1,11 +1,13 @@
 """Threads and messages: open, read, correct, retract, and what one wrote oneself. Posting is the appender's."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Row
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -176,32 +178,31 @@ async def message(db: AsyncSession, permit: CasePermit, crypto: Crypto, message_
     return (await _messages(crypto, [row]))[0]
 
 
-async def _messages(crypto: Crypto, rows: Iterable[RowMapping]) -> list[MessageInfo]:
-    rows = list(rows)
-    texts = await open_bodies(crypto.data_keys, [SimpleNamespace(**row) for row in rows])
+async def _messages(crypto: Crypto, rows: Sequence[Row[Any]]) -> list[MessageInfo]:
+    texts = await open_bodies(crypto.data_keys, rows)
     return [_message(row, texts) for row in rows]
 
 
-def _message(row: RowMapping, texts: Mapping[UUID, str]) -> MessageInfo:
-    status = "correction" if row["type"] == EventType.MESSAGE_CORRECTED else "posted"
-    if row["superseded_seq"] is not None:
+def _message(row: Row[Any], texts: Mapping[UUID, str]) -> MessageInfo:
+    status = "correction" if row.type == EventType.MESSAGE_CORRECTED else "posted"
+    if row.superseded_seq is not None:
         status = "superseded"
-    if row["retracted_seq"] is not None:
+    if row.retracted_seq is not None:
         status = "retracted"
     return MessageInfo(
-        id=row["id"],
-        case_id=row["case_id"],
-        thread_id=row["thread_id"],
-        category=Category(row["category"]),
-        domain=Domain(row["domain"]),
-        patient_id=row["patient_id"],
-        author=row["actor_engagement_id"],
-        text=texts[row["id"]],
-        kind=row["kind"] or "message",
-        at=row["at"],
+        id=row.id,
+        case_id=row.case_id,
+        thread_id=row.thread_id,
+        category=Category(row.category),
+        domain=Domain(row.domain),
+        patient_id=row.patient_id,
+        author=row.actor_engagement_id,
+        text=texts[row.id],
+        kind=row.kind or "message",
+        at=row.at,
         status=status,
-        corrects=row["refers_to"] if row["type"] == EventType.MESSAGE_CORRECTED else None,
-        seq=row["seq"],
+        corrects=row.refers_to if row.type == EventType.MESSAGE_CORRECTED else None,
+        seq=row.seq,
     )
 
 

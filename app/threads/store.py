@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import Row, insert, text
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -51,20 +52,20 @@ async def one(db: AsyncSession, permit: CasePermit, thread_id: UUID) -> RowMappi
 
 async def messages(
     db: AsyncSession, permit: CasePermit, thread_id: UUID, *, after_seq: int, limit: int
-) -> Sequence[RowMapping]:
+) -> Sequence[Row[Any]]:
     """Return up to ``limit`` messages after a position, oldest first."""
     statement = text(
         _MESSAGE + " where e.case_id = :case and e.thread_id = :thread and e.seq > :after"
         " and e.type in ('message.posted', 'message.corrected') order by e.seq limit :limit"
     )
     values = {"case": permit.case_id, "thread": thread_id, "after": after_seq, "limit": limit}
-    return (await db.execute(statement, values)).mappings().all()
+    return (await db.execute(statement, values)).all()
 
 
-async def message(db: AsyncSession, permit: CasePermit, message_id: UUID) -> RowMapping | None:
+async def message(db: AsyncSession, permit: CasePermit, message_id: UUID) -> Row[Any] | None:
     """Return one message of the permitted case."""
     statement = text(_MESSAGE + " where e.case_id = :case and e.id = :message")
-    return (await db.execute(statement, {"case": permit.case_id, "message": message_id})).mappings().first()
+    return (await db.execute(statement, {"case": permit.case_id, "message": message_id})).first()
 
 
 async def with_corrections(db: AsyncSession, permit: CasePermit, message_id: UUID) -> list[UUID]:
@@ -104,7 +105,7 @@ async def through_door(db: AsyncSession, door: str) -> None:
 
 async def contributions(
     db: AsyncSession, permit: SelfPermit, *, case_id: UUID | None, before: tuple[datetime, UUID] | None, limit: int
-) -> Sequence[RowMapping]:
+) -> Sequence[Row[Any]]:
     """Return what the actor wrote, newest first, whether or not its rights have ended."""
     statement = text(
         _MESSAGE + " where e.actor_account_id = :account and e.body_sealed is not null"
@@ -120,4 +121,4 @@ async def contributions(
         "last": last or UUID(int=0),
         "limit": limit,
     }
-    return (await db.execute(statement, values)).mappings().all()
+    return (await db.execute(statement, values)).all()
