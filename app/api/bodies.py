@@ -42,6 +42,8 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
+# The database's driver takes the first and the last instant of all for minus and plus infinity.
+_INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _SEQUENCES = (list, tuple, set, frozenset, Sequence)
 
 JSON_FAULTS: Mapping[str, str] = {
@@ -159,7 +161,9 @@ def _plain(text: str) -> str:
 def _instant(value: object) -> datetime:
     if isinstance(value, str) and _INSTANT.fullmatch(value):
         with suppress(ValueError, OverflowError):  # no such day, or outside the years 0001 to 9999 in UTC
-            return datetime.fromisoformat(value).astimezone(UTC)
+            instant = datetime.fromisoformat(value).astimezone(UTC)
+            if instant not in _INFINITE:
+                return instant
     raise unfit("not-an-instant", "This must be a date and time with offset, such as 2026-01-31T09:30:00Z.")
 
 

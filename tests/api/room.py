@@ -75,6 +75,19 @@ class Room(Table):
         caller = await self.as_(by)
         return str((await caller.made(f"/threads/{thread_id}/messages", {"text": text}))["id"])
 
+    def path_ids(self, **ids: str) -> dict[str, str]:
+        """Return what stands in paths: the room's own things, or those given."""
+        return {
+            "caseId": self.case_id,
+            "memberId": self.members["district-nurse"],
+            "taskId": ABSENT,
+            "threadId": self.ids["thread"],
+            "messageId": self.ids["message"],
+            "consentId": self.ids["consent"],
+            "sessionId": ABSENT,
+            **ids,
+        }
+
     async def anonymous(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Ask without a token."""
         return await self.instance.http.request(method, path, **options)

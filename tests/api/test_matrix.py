@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import jsonschema_rs
+import orjson
 import pytest
 
 from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
@@ -55,17 +57,7 @@ BODIES: dict[str, Json] = {
 
 def target(room: Room, one: Expected, **ids: str) -> str:
     """Return the path with the room's ids, or those given."""
-    known = {
-        "caseId": room.case_id,
-        "memberId": room.members["district-nurse"],
-        "taskId": ABSENT,
-        "threadId": room.ids["thread"],
-        "messageId": room.ids["message"],
-        "consentId": room.ids["consent"],
-        "sessionId": ABSENT,
-        **ids,
-    }
-    return one.path.format_map(known)
+    return one.path.format_map(room.path_ids(**ids))
 
 
 async def ask(room: Room, caller: Caller, name: str, path: str) -> httpx.Response:
@@ -226,6 +218,18 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
 }
 
 
+def assert_described(room: Room, one: Expected, answer: httpx.Response) -> None:
+    """Check the answer against the schema that the document gives for it."""
+    document = orjson.loads(room.app.state.document)
+    described = document["paths"][one.path][one.method]["responses"][str(one.status)]
+    if one.status == 204:
+        assert answer.content == b""
+        return
+    schema = described["content"]["application/json"]["schema"]
+    validator = jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
+    assert [error.message for error in validator.iter_errors(answer.json())] == []
+
+
 @pytest.mark.parametrize("name", PROTECTED)
 async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> None:
     one = OPERATIONS[name]
@@ -235,6 +239,7 @@ async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> No
         body = await room.member_body("poh-youth")
     answer = await caller.request(one.method, path, body)
     assert answer.status_code == one.status, answer.text
+    assert_described(room, one, answer)
     records = await room.records(answer)
     assert records, "no record"
     for record in records:
