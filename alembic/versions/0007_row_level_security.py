@@ -79,7 +79,7 @@ READER_POLICIES = (
 create policy app_select on patient for select to app using (
     (organisation_id = current_organisation()
         and current_role_class() in ('gp', 'poh', 'social_team', 'district_nurse', 'specialist'))
-    or account_id = current_account()
+    or (account_id = current_account() and current_role_class() = 'citizen')
     or exists (
         select 1 from access_grant g
         where g.patient_id = patient.id and g.engagement_id = current_engagement()
@@ -120,17 +120,17 @@ create policy app_select on member for select to app using (
     engagement_id = current_engagement() or {OWN_CONTACTS.format(row="member")}
 )
 """,
-    # by a function: a policy on a table cannot look at that table
+    # by a function: a policy on a table cannot look at that table. What was refused or ended never comes back.
     """
 create policy app_insert on member for insert to app with check (
-    invited_by_engagement_id = current_engagement()
-    and (opened_by_me(case_id) or seated(case_id))
+    invited_by_engagement_id = current_engagement() and (opened_by_me(case_id) or oversees(case_id))
 )
 """,
     """
 create policy app_update on member for update to app
-    using (engagement_id = current_engagement() or oversees(case_id))
-    with check (engagement_id = current_engagement() or oversees(case_id))
+    using (status in ('invited', 'accepted') and (engagement_id = current_engagement() or oversees(case_id)))
+    with check ((engagement_id = current_engagement() and status in ('accepted', 'refused', 'ended'))
+                or (oversees(case_id) and status = 'ended'))
 """,
     """
 create policy app_select on public_task for select to app using (
@@ -151,10 +151,16 @@ create policy app_select on consent for select to app using (
     f"""
 create policy app_insert on consent for insert to app with check (
     recorded_by_engagement_id = current_engagement() and recorded_by_account_id = current_account()
-    and {OWN_SEAT.format(case="consent.case_id")}
+    and recorded_at = current_instant() and {OWN_SEAT.format(case="consent.case_id")}
+    and (kind <> 'lift_secrecy' or is_me(patient_id)
+         or from_domains <@ array[(select e.domain from engagement e where e.id = current_engagement())])
 )
 """,
-    "create policy app_update on consent for update to app using (reads_consent(case_id, id))",
+    # withdrawn for good, by nobody who may not read it
+    """
+create policy app_update on consent for update to app
+    using (status = 'active' and reads_consent(case_id, id)) with check (status = 'withdrawn')
+""",
     """
 create policy app_select on consent_recipient for select to app using (exists (
     select 1 from consent c where c.case_id = consent_recipient.case_id and c.id = consent_recipient.consent_id
@@ -163,7 +169,7 @@ create policy app_select on consent_recipient for select to app using (exists (
     """
 create policy app_insert on consent_recipient for insert to app with check (exists (
     select 1 from consent c where c.case_id = consent_recipient.case_id and c.id = consent_recipient.consent_id
-      and c.recorded_by_engagement_id = current_engagement()
+      and c.recorded_by_engagement_id = current_engagement() and c.recorded_at = current_instant()
 ))
 """,
     "create policy app_select on access_grant for select to app using (engagement_id = current_engagement())",
@@ -179,7 +185,8 @@ create policy app_insert on thread for insert to app with check (
 )
 """,
     # events: addressed to me, or in a cell of mine and after my bound; retracted ones remain with their author.
-    # What one wrote oneself is readable through the door of contributions alone.
+    # What one wrote oneself is readable through the door of contributions alone. Time, which is nobody, tells only of
+    # what lapsed; what has no text is told by whoever is or was at the table.
     f"""
 create policy app_select on case_event for select to app using (
     current_engagement() = any (addressees)
@@ -199,13 +206,20 @@ create policy app_select on case_event for select to app using (
 create policy app_insert on case_event for insert to app with check (
     actor_engagement_id is not distinct from current_engagement()
     and actor_account_id is not distinct from current_account()
-    and (body_sealed is null
-         or (type = 'case.opened' and opened_by_me(case_id))
-         or {OWN_CELL.format(row="case_event", more="and g.may_write")})
+    and case
+        when current_engagement() is null
+        then type in ('access.changed', 'consent.expired') and body_sealed is null and current_instant() is not null
+        when body_sealed is not null
+        then (type = 'case.opened' and opened_by_me(case_id)) or {OWN_CELL.format(row="case_event", more="and g.may_write")}
+        else exists (select 1 from member m where m.case_id = case_event.case_id and m.engagement_id = current_engagement())
+            and (category is null or patient_id is null or {OWN_CELL.format(row="case_event", more="")})
+        end
 )
 """,
     """
-create policy app_update on case_event for update to app using (actor_account_id = current_account())
+create policy app_update on case_event for update to app
+    using (actor_account_id = current_account() and retracted_seq is null)
+    with check (actor_account_id = current_account())
 """,
     "create policy app_own on login_session to app using (account_id = current_account())",
     "create policy app_own on idempotency to app using (account_id = current_account())",
@@ -253,13 +267,15 @@ PRIVILEGES = (
     "grant insert on case_head to app",
     "grant update (seq) on case_head to app, appender",
     "grant update (status) on care_case to app",
-    "grant update (status, decided_at, ended_at, history_from_seq, case_role) on member to app",
+    "grant update (status, decided_at, ended_at, history_from_seq) on member to app",
     "grant update (valid_until) on public_task to app",
     "grant update (status, withdrawn_at, withdrawal_decided_by, withdrawal_decided_at, withdrawal_method,"
     " withdrawn_by_engagement_id) on consent to app",
     "grant update (retracted_seq, superseded_seq) on case_event to app",
     "grant select, insert, update (uses) on data_key to appender",
-    "grant select on access_grant, thread, case_event, case_head, engagement, organisation to appender, stream",
+    "grant select on access_grant, thread, case_head, engagement, organisation to appender, stream",
+    "grant select (id, seq, at) on case_event to appender",
+    "grant select on case_event to stream",
     "grant select (id, account_id, engagement_id, expires_at, ended_at) on login_session to appender, stream",
     "grant select (id, name_sealed) on account to appender, stream",
     "grant insert on case_event, audit_event to appender",
@@ -275,6 +291,7 @@ SIGNATURES = tuple(
     f"create function {signature} returns boolean language sql stable as $$ select false $$"
     for signature in (
         "seated(p_case uuid)", "opened_by_me(p_case uuid)", "oversees(p_case uuid)", "reads_consent(p_case uuid, p_consent uuid)",
+        "is_me(p_patient uuid)",
     )
 )
 

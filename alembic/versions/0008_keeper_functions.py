@@ -32,6 +32,9 @@ begin
      where s.id = p_session and s.ended_at is null and s.expires_at > instant
        and e.valid_from <= instant and (e.valid_until is null or e.valid_until > instant);
     if not found then
+        -- whoever entered this transaction before is not to be taken for whoever failed to
+        perform set_config('app.' || name, '', true)
+           from unnest(array['account', 'engagement', 'organisation', 'role_class', 'door', 'instant']) as name;
         return;
     end if;
     perform set_config('app.account', account_id::text, true),
@@ -52,6 +55,12 @@ returns boolean language sql stable {DEFINER} as $$
     select exists (select 1 from member m where m.case_id = p_case and m.engagement_id = current_engagement()
                       and m.status = 'accepted')
 $$""",
+    # one's own file is opened to the citizen, not to the professional that the same person may be
+    "is_me(p_patient uuid)": f"""
+returns boolean language sql stable {DEFINER} as $$
+    select exists (select 1 from patient p where p.id = p_patient and p.account_id = current_account()
+                      and current_role_class() = 'citizen')
+$$""",
     # the case manager is whoever holds that case role, and the opener while nobody does
     "manages(p_case uuid)": f"""
 returns boolean language sql stable {DEFINER} as $$
@@ -70,19 +79,17 @@ returns boolean language sql stable {DEFINER} as $$
     select manages(p_case)
         or exists (select 1 from member m where m.case_id = p_case and m.engagement_id = current_engagement()
                      and m.status = 'accepted' and opened_by_me(p_case))
-        or exists (select 1 from subject s join patient p on p.id = s.patient_id
-                   where s.case_id = p_case and p.account_id = current_account())
+        or exists (select 1 from subject s where s.case_id = p_case and is_me(s.patient_id))
 $$""",
     "reads_consent(p_case uuid, p_consent uuid)": f"""
 returns boolean language sql stable {DEFINER} as $$
     select exists (
         select 1
         from consent c
-        join patient p on p.id = c.patient_id
         left join member m on m.case_id = c.case_id and m.engagement_id = current_engagement()
                           and m.status = 'accepted'
         where c.case_id = p_case and c.id = p_consent
-          and (p.account_id = current_account()
+          and (is_me(c.patient_id)
                or (m.id is not null and (
                     c.recorded_by_engagement_id = current_engagement()
                     or manages(p_case)
@@ -132,8 +139,7 @@ begin
                      from member m where m.case_id = c.id and m.engagement_id = current_engagement()
                     order by (m.status in ('invited', 'accepted')) desc, m.invited_at desc limit 1),
         'subjectOf', (select coalesce(jsonb_agg(s.patient_id), '[]') from subject s
-                        join patient p on p.id = s.patient_id
-                       where s.case_id = c.id and p.account_id = current_account()),
+                       where s.case_id = c.id and is_me(s.patient_id)),
         'subjects', (select coalesce(jsonb_agg(s.patient_id order by s.patient_id), '[]') from subject s
                       where s.case_id = c.id),
         'grants', (select coalesce(jsonb_agg(jsonb_build_array(g.patient_id, g.category, g.domain, g.may_write,
@@ -177,8 +183,8 @@ returns jsonb language sql stable {DEFINER} as $$
                         'id', k.id, 'patientId', k.patient_id, 'fromDomains', to_jsonb(k.from_domains),
                         'categories', to_jsonb(k.categories), 'bothWays', k.both_ways,
                         'fromSeq', k.history_from_seq, 'validFrom', k.valid_from, 'validUntil', k.valid_until,
-                        'recipients', (select jsonb_agg(jsonb_build_object('type', r.type, 'id', r.recipient_id,
-                                              'role', r.role) order by r.ordinal)
+                        'recipients', (select coalesce(jsonb_agg(jsonb_build_object('type', r.type,
+                                              'id', r.recipient_id, 'role', r.role) order by r.ordinal), '[]')
                                          from consent_recipient r
                                         where r.case_id = k.case_id and r.consent_id = k.id))), '[]')
                        from consent k
@@ -190,6 +196,45 @@ $$""",
     "lock_case(p_case uuid)": f"""
 returns bigint language sql volatile {DEFINER} as $$
     select seq from case_head where case_id = p_case for update
+$$""",
+    # What whoever derives cannot talk the database out of: a grant is for who sits there, about a subject, within the
+    # period and the bound of what it rests on. Which categories a ground opens is the rules' alone.
+    "rests_on_something(g access_grant)": f"""
+returns boolean language sql stable {DEFINER} as $$
+    select exists (
+        select 1
+          from member m
+          join engagement e on e.id = g.engagement_id and e.account_id = g.account_id
+          join subject s on s.case_id = g.case_id and s.patient_id = g.patient_id
+          join patient p on p.id = s.patient_id
+         where m.case_id = g.case_id and m.id = g.member_id and m.status = 'accepted'
+           and (m.engagement_id = e.id
+                or (m.kind = 'function' and m.organisation_id = e.organisation_id and m.function_role = e.role)
+                or exists (select 1 from team_member t where t.team_id = m.team_id and t.engagement_id = e.id
+                              and t.valid_from <= g.valid_from
+                              and (t.valid_until is null or g.valid_until <= t.valid_until)))
+           and g.valid_from >= greatest(m.decided_at, e.valid_from)
+           and (e.valid_until is null or g.valid_until <= e.valid_until)
+           and (g.ground = 'subject' or g.visible_from_seq >= m.history_from_seq)
+           and g.category <> 'safety_meldcode' and (g.ground = 'subject' or g.consent_id is not null
+                                                    or g.category not in ('finance_debt', 'work_income'))
+           and case g.ground
+               when 'subject' then e.role = 'citizen' and p.account_id = e.account_id
+               when 'direct_treatment' then m.direct_treatment and e.domain in ('care', 'youth')
+                                        and e.role in ('gp', 'poh', 'district_nurse', 'specialist')
+               when 'public_task' then e.role = 'social_team' and exists (
+                   select 1 from public_task t
+                    where t.case_id = g.case_id and t.member_id = m.id and t.law = e.law
+                      and t.valid_from <= g.valid_from and (t.valid_until is null or g.valid_until <= t.valid_until))
+               when 'consent' then exists (
+                   select 1 from consent c
+                    where c.case_id = g.case_id and c.id = g.consent_id and c.patient_id = g.patient_id
+                      and c.kind = 'lift_secrecy' and c.status = 'active'
+                      and c.valid_from <= g.valid_from and (c.valid_until is null or g.valid_until <= c.valid_until)
+                      and c.history_from_seq <= g.visible_from_seq and (c.both_ways or not g.may_write)
+                      and (g.category = any (c.categories)
+                           or (g.category in ('identification', 'contact_network') and not g.may_write)))
+               end)
 $$""",
     "replace_grants(p_case uuid, p_removed uuid[], p_added jsonb)": f"""
 returns bigint language plpgsql volatile {DEFINER} as $$
@@ -211,6 +256,9 @@ begin
            visible_from_seq bigint, valid_from timestamptz, valid_until timestamptz);
     update access_grant set announced = true
      where case_id = p_case and not announced and valid_from <= current_instant();
+    if exists (select from access_grant g where g.case_id = p_case and not rests_on_something(g)) then
+        raise exception 'a grant rests on nothing that is recorded' using errcode = 'integrity_constraint_violation';
+    end if;
     update case_head set access_version = access_version + 1, dirty = false
      where case_id = p_case returning access_version into v_version;
     return v_version;
@@ -361,7 +409,7 @@ end
 $$""",
 }
 
-EXECUTORS = {"mark_dirty()": "", "refuse_dirty()": "", "lapsed(p_now timestamptz)": "app"}
+EXECUTORS = {"mark_dirty()": "", "refuse_dirty()": "", "rests_on_something(g access_grant)": ""}
 
 DIRTYING = ("subject", "member", "public_task", "consent", "consent_recipient")
 
