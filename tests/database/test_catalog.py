@@ -1,0 +1,193 @@
+"""What the catalog must say of every table and function, so that a new one is noticed."""
+
+import asyncpg
+import pytest
+
+from app.cli.postgres import Urls
+from tests.database.conftest import Connect, Connection, Stock
+
+# Tables without row-level security, each with the reason why that is right.
+OPEN = {
+    "account": "sealed names, which everybody at a table may have to show; the blind index is granted to nobody",
+    "alembic_version": "the schema's revision",
+    "case_head": "two counters; taking a position must not depend on who asks",
+    "data_key": "wrapped keys, of use only with the key folder; granted to the appender's pool alone",
+    "engagement": "who works where: the directory from which people are invited",
+    "organisation": "the directory",
+    "realtime_ticket": "digests of single-use tickets, redeemed before there is an actor",
+    "team": "the directory",
+    "team_member": "the directory",
+}
+
+TABLES = """
+    select relname, relrowsecurity and relforcerowsecurity as fenced, relkind in ('v', 'm', 'f') as other
+      from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f')
+"""
+
+
+async def unfenced(connection: Connection) -> list[str]:
+    """Return the tables that row-level security does not bind even their owner in, and views of any kind."""
+    rows = await connection.fetch(TABLES)
+    return sorted(row["relname"] for row in rows if row["other"] or not (row["fenced"] or row["relname"] in OPEN))
+
+
+async def test_row_level_security_is_forced_on_every_table_that_is_not_excused(
+    stock: Stock, connect: Connect
+) -> None:
+    root = await connect(stock.urls.superuser)
+    assert await unfenced(root) == []
+    fenced = {row["relname"] for row in await root.fetch(TABLES) if row["fenced"]}
+    assert fenced.isdisjoint(OPEN), "an excuse that is no longer needed"
+    assert OPEN.keys() <= {row["relname"] for row in await root.fetch(TABLES)}
+
+
+async def test_a_new_table_or_view_without_it_is_noticed(stock: Stock, connect: Connect) -> None:
+    owner = await connect(stock.urls.owner)
+    transaction = owner.transaction()
+    await transaction.start()
+    await owner.execute("create table diary (case_id uuid)")
+    await owner.execute("create table enabled_only (case_id uuid)")
+    await owner.execute("alter table enabled_only enable row level security")
+    await owner.execute("create view spyglass as select * from case_event")
+    assert await unfenced(owner) == ["diary", "enabled_only", "spyglass"]
+    await transaction.rollback()
+
+
+async def test_the_owner_of_the_tables_sees_no_rows_either(stock: Stock, connect: Connect) -> None:
+    owner = await connect(stock.urls.owner)
+    for row in await owner.fetch(TABLES):
+        if row["fenced"]:
+            assert await owner.fetchval(f"select count(*) from {row['relname']}") == 0, row["relname"]
+
+
+POLICIES = """
+    select tablename || ' ' || cmd || ' ' || array_to_string(roles, ',') as policy, coalesce(qual, with_check) as rule
+      from pg_policies where schemaname = 'public'
+"""
+
+# Policies that let a role see or add any row: ids for the two hot roles, records for the log.
+TRUE = {
+    "access_grant SELECT appender,stream",
+    "audit_event INSERT app,appender,stream",
+    "audit_event SELECT auditor",
+    "case_event SELECT appender,stream",
+    "idempotency ALL appender",
+    "login_session SELECT appender,stream",
+    "thread SELECT appender,stream",
+}
+
+
+async def test_no_policy_is_for_everybody_or_always_true_but_the_ones_meant_so(
+    stock: Stock, connect: Connect
+) -> None:
+    root = await connect(stock.urls.superuser)
+    policies = {row["policy"]: row["rule"] for row in await root.fetch(POLICIES)}
+    assert not [policy for policy in policies if policy.endswith("public")]
+    true = {policy for policy, rule in policies.items() if rule == "true" and not policy.endswith(" ALL keeper")}
+    assert true == TRUE
+
+
+async def test_every_policy_of_app_that_lets_rows_in_checks_them(stock: Stock, connect: Connect) -> None:
+    root = await connect(stock.urls.superuser)
+    unchecked = await root.fetch(
+        "select tablename, policyname from pg_policies"
+        " where 'app' = any (roles) and cmd in ('INSERT', 'UPDATE', 'ALL') and with_check is null and qual is null"
+    )
+    assert unchecked == []
+
+
+FUNCTIONS = """
+    select p.proname as name, p.prosecdef as definer, pg_get_userbyid(p.proowner) as owner,
+           array_to_string(p.proconfig, ';') as settings,
+           coalesce((select array_agg(case a.grantee when 0 then 'PUBLIC' else pg_get_userbyid(a.grantee) end
+                                      order by 1) from aclexplode(p.proacl) a
+                      where a.privilege_type = 'EXECUTE' and a.grantee <> p.proowner), '{}')
+             || case when p.proacl is null then array['PUBLIC'] else '{}' end as executors
+      from pg_proc p where p.pronamespace = 'public'::regnamespace order by 1
+"""
+PINNED = "search_path=pg_catalog, public, pg_temp"
+
+# Who may call what crosses row-level security; nobody calls what only triggers and the keeper's own functions use.
+CROSSING = {
+    **{
+        name: ["app"]
+        for name in (
+            *("account_with_bsn", "case_access", "citizen_engagement", "consent_audience", "end_session", "enter"),
+            *("expire_consents", "grant_inputs", "invitations", "is_me", "lapsed", "lock_case", "manages"),
+            *("may_write", "opened_by_me", "oversees", "place_of", "reads_consent", "replace_grants", "seated"),
+            *("standing_of", "start_session", "subjects_of"),
+        )
+    },
+    "mark_dirty": [],
+    "refuse_dirty": [],
+    "rests_on_something": [],
+}
+
+# Functions that run with the rights of whoever calls them.
+PLAIN = {
+    "append_messages": ["appender"],
+    "case_snapshot": ["appender", "stream"],
+    "lease": ["stream"],
+    "read_openings": ["stream"],
+    "read_stream": ["stream"],
+    **{
+        f"current_{name}": ["PUBLIC"]
+        for name in ("account", "door", "engagement", "instant", "organisation", "role_class")
+    },
+    "refuse_change": ["PUBLIC"],
+}
+
+
+async def faults(connection: Connection) -> list[str]:
+    """Return what is wrong with any function of the schema."""
+    found = []
+    for row in await connection.fetch(FUNCTIONS):
+        name, wanted = row["name"], CROSSING if row["definer"] else PLAIN
+        if name not in wanted:
+            found.append(f"{name} is not in the list of {'those that cross' if row['definer'] else 'plain ones'}")
+        elif sorted(row["executors"]) != wanted[name]:
+            found.append(f"{name} is executable by {row['executors']}")
+        if row["definer"] and (row["owner"], row["settings"]) != ("keeper", PINNED):
+            found.append(f"{name} is owned by {row['owner']} and set to {row['settings']}")
+    return found
+
+
+async def test_every_function_pins_its_path_and_is_for_those_who_need_it(stock: Stock, connect: Connect) -> None:
+    root = await connect(stock.urls.superuser)
+    assert await faults(root) == []
+    assert {row["name"] for row in await root.fetch(FUNCTIONS)} == CROSSING.keys() | PLAIN.keys()
+
+
+@pytest.mark.parametrize(
+    ("definition", "fault"),
+    [
+        ("security definer as 'select 1'", "not in the list"),
+        ("security definer set search_path = public as 'select 1'", "is owned by owner"),
+        ("as 'select 1'", "not in the list"),
+    ],
+)
+async def test_a_careless_function_is_noticed(stock: Stock, connect: Connect, definition: str, fault: str) -> None:
+    owner = await connect(stock.urls.owner)
+    transaction = owner.transaction()
+    await transaction.start()
+    await owner.execute(f"create function careless() returns int language sql {definition}")
+    assert any(fault in found for found in await faults(owner))
+    await transaction.rollback()
+
+
+async def test_nobody_but_the_owner_can_make_anything_in_the_schema(cluster: Urls) -> None:
+    root = await asyncpg.connect(cluster.superuser)
+    try:
+        able = await root.fetch(
+            "select rolname from pg_roles where has_schema_privilege(oid, 'public', 'create') and not rolsuper"
+            " and rolname !~ '^pg_'"
+        )
+        assert [row[0] for row in able] == ["owner"]
+        temporary = await root.fetch(
+            "select rolname from pg_roles where has_database_privilege(oid, current_database(), 'temp')"
+            " and not rolsuper and rolname !~ '^pg_'"
+        )
+        assert [row[0] for row in temporary] == ["owner"]
+        assert not await root.fetchval("select has_database_privilege('public', current_database(), 'connect')")
+    finally:
+        await root.close()
