@@ -104,7 +104,7 @@ class Interpreter:
     now: datetime
     _kept: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
-    # who sits at the table
+    # Who sits at the table
 
     def seats_of(self, engagement_id: UUID) -> list[Row]:
         """Return the accepted memberships behind which this engagement stands now."""
@@ -139,7 +139,7 @@ class Interpreter:
             for row in self.world.team_members
         )
 
-    # grounds
+    # Grounds
 
     def subject(self, engagement_id: UUID, patient_id: UUID, category: str) -> Iterator[Opening]:
         """Everything about oneself, in every domain, except safety_meldcode; to the citizen."""
@@ -298,7 +298,7 @@ class Interpreter:
         opening = self.cell(engagement_id, patient_id, category, domain)
         return opening is not None and opening.write and domain == own_domain
 
-    # what is asked
+    # What is asked
 
     def cell(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> Opening | None:
         """Return what an engagement may do in a cell now: None, or whether it writes and from where on it reads."""

@@ -4,7 +4,8 @@ Inputs are written past row-level security, so that states come up which no use 
 a task under another law, a team at the table); what derives from them is the real code, under role ``app``.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -98,16 +99,30 @@ class Region:
 
     async def change(self, work: "Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[object]]") -> None:
         """Change inputs and derive, in one transaction, as a use case does."""
-        async with self.engine.connect() as connection, connection.begin():
-            raw = (await connection.get_raw_connection()).driver_connection
-            assert raw is not None
-            await connection.exec_driver_sql("select 1")  # the driver opens its transaction with the first statement
+        async with session_on(self.engine) as (raw, db):
             await raw.fetchval("select seq from case_head where case_id = $1 for update", self.case_id)
             await work(raw)
             await raw.execute("set local role app")
             await raw.fetch("select * from enter($1, $2)", self.people["gp"].session_id, self.now)
-            async with AsyncSession(connection, join_transaction_mode="conditional_savepoint") as db:
-                await rederive(db, CaseId(self.case_id), now=self.now)
+            await rederive(db, CaseId(self.case_id), now=self.now)
+
+
+@asynccontextmanager
+async def session_on(engine: AsyncEngine) -> "AsyncIterator[tuple[asyncpg.Connection[asyncpg.Record], AsyncSession]]":
+    """Yield one transaction twice: as the bare connection, and as what the service works with."""
+    async with engine.connect() as connection, connection.begin():
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        await connection.exec_driver_sql("select 1")  # the driver opens its transaction with the first statement
+        async with AsyncSession(connection, join_transaction_mode="conditional_savepoint") as db:
+            yield raw, db
+
+
+def engine_of(url: str) -> AsyncEngine:
+    """Return an engine that connects as nothing but this URL says."""
+    return create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+    )
 
 
 async def open_region(urls: Urls) -> Region:
@@ -128,9 +143,7 @@ async def open_region(urls: Urls) -> Region:
         app=await asyncpg.connect(urls.app),
         appender=await asyncpg.connect(urls.appender),
         stream=await asyncpg.connect(urls.stream),
-        engine=create_async_engine(
-            "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(urls.superuser), poolclass=NullPool
-        ),
+        engine=engine_of(urls.superuser),
         people=people,
         organisations=organisations,
         teams=teams,
@@ -241,7 +254,7 @@ def _subjects(region: Region) -> "Callable[[asyncpg.Connection[asyncpg.Record]],
     return work
 
 
-# what a state looks like to each fence
+# What a state looks like to each fence
 
 # Tries to insert into every cell as whoever is entered, and takes each row back; returns the positions that went in.
 PROBES = """

@@ -1,0 +1,148 @@
+"""No commit leaves an input of the grants changed without deriving them again."""
+
+import asyncpg
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from app.core.ids import CaseId
+from app.entitlement.derivation import rederive
+from app.identity.demo import BY_KEY
+from tests.database.conftest import Connect, Connection, Stock
+from tests.entitlement.region import engine_of, session_on
+
+REFUSED = (asyncpg.IntegrityConstraintViolationError, IntegrityError)
+SPECIALIST = BY_KEY["specialist"].engagement_id
+
+CHANGES = {
+    "a member": f"""
+        insert into member (case_id, id, kind, engagement_id, case_role, direct_treatment, history, status,
+                            invited_at, decided_at)
+        select id, gen_random_uuid(), 'person', '{SPECIALIST}', 'deelnemer', true, 'all', 'accepted',
+               clock_timestamp(), clock_timestamp() from care_case
+    """,
+    "leaving": "update member set status = 'ended', ended_at = clock_timestamp() where case_role = 'deelnemer'",
+    "a bound": "update member set history_from_seq = 1",
+    "a seat deleted": "delete from member where case_role = 'deelnemer'",
+    "a task": """
+        insert into public_task (case_id, id, member_id, law, valid_from, recorded_by_engagement_id, recorded_at)
+        select case_id, gen_random_uuid(), id, 'wmo2015', clock_timestamp(), engagement_id, clock_timestamp()
+          from member
+    """,
+    "a withdrawal": "update consent set status = 'withdrawn', withdrawn_at = clock_timestamp()",
+    "a consent's end": "update consent set valid_until = valid_from + interval '1 year'",
+    "a recipient": """
+        insert into consent_recipient (case_id, consent_id, ordinal, type, role)
+        select case_id, id, 9, 'role', 'poh' from consent
+    """,
+    "a recipient changed": "update consent_recipient set recipient_id = gen_random_uuid()",
+    "a recipient deleted": "delete from consent_recipient",
+    "a subject": """
+        insert into subject select c.id, p.id from care_case c, patient p
+         where not exists (select from subject s where s.patient_id = p.id)
+    """,
+}
+
+
+async def commit(stock: Stock, root: Connection, *steps: str) -> None:
+    """Change inputs past every other fence, entered as the opener; ``derive`` is a step too."""
+    async with session_on(engine_of(stock.urls.superuser)) as (raw, db):
+        await raw.fetchrow("select * from enter($1, null)", await stock.session_of(root, "gp"))
+        await raw.execute("select lock_case($1)", stock.case_id)
+        for step in steps:
+            if step == "derive":
+                await rederive(db, CaseId(stock.case_id), now=await raw.fetchval("select current_instant()"))
+            else:
+                assert not (await raw.execute(step)).endswith(" 0"), step
+
+
+async def second_patient(root: Connection) -> None:
+    """Add a patient who is no subject yet."""
+    await root.execute(
+        """
+        insert into patient (id, organisation_id, no_bsn_reason_sealed, name_sealed, name_index, birth_date_sealed,
+                             neighbourhood, registered_by_account_id, registered_at)
+        select gen_random_uuid(), organisation_id, 'x', 'x', 'x', 'x', neighbourhood, registered_by_account_id,
+               registered_at from patient limit 1
+        """
+    )
+
+
+@pytest.mark.parametrize("what", CHANGES)
+async def test_a_changed_input_does_not_commit_by_itself(own_stock: Stock, connect: Connect, what: str) -> None:
+    root = await connect(own_stock.urls.superuser)
+    await second_patient(root)
+    with pytest.raises(REFUSED, match="without deriving"):
+        await commit(own_stock, root, CHANGES[what])
+
+
+@pytest.mark.parametrize("what", CHANGES)
+async def test_it_commits_once_everything_is_derived_again(own_stock: Stock, connect: Connect, what: str) -> None:
+    root = await connect(own_stock.urls.superuser)
+    await second_patient(root)
+    head = "select access_version, dirty from case_head where case_id = $1"
+    before = await root.fetchrow(head, own_stock.case_id)
+    await commit(own_stock, root, CHANGES[what], "derive")
+    after = await root.fetchrow(head, own_stock.case_id)
+    assert before is not None
+    assert after is not None
+    assert tuple(after) == (before["access_version"] + 1, False)
+
+
+async def test_deriving_before_the_last_change_does_not_count(own_stock: Stock, connect: Connect) -> None:
+    root = await connect(own_stock.urls.superuser)
+    grants = "select array_agg(id order by id) from access_grant"
+    before = await root.fetchval(grants)
+    with pytest.raises(REFUSED, match="without deriving"):
+        await commit(own_stock, root, CHANGES["a member"], "derive", CHANGES["a withdrawal"])
+    assert await root.fetchval(grants) == before
+    await commit(own_stock, root, CHANGES["a member"], "derive", CHANGES["a withdrawal"], "derive")
+    assert await root.fetchval(grants) != before
+
+
+@pytest.mark.parametrize(
+    "evasion",
+    [
+        "set constraints all immediate",
+        "set constraints grants_are_derived immediate",
+        "savepoint s; rollback to s",
+        "update case_head set seq = seq + 1",
+    ],
+)
+async def test_there_is_no_way_round(own_stock: Stock, connect: Connect, evasion: str) -> None:
+    """What role ``app`` can say in its own transaction: raised at once or at commit, never passed over."""
+    root, app = await connect(own_stock.urls.superuser), await connect(own_stock.urls.app)
+    session = await own_stock.session_of(root, "gp")
+    poh = own_stock.members["poh"]
+    leave = f"update member set status = 'ended', ended_at = clock_timestamp() where id = '{poh}'"
+
+    async def evade(*statements: str) -> None:
+        async with app.transaction():
+            await app.fetchrow("select * from enter($1, null)", session)
+            for statement in statements:
+                await app.execute(statement)
+
+    for statements in ((leave,), (evasion, leave), (leave, evasion)):
+        with pytest.raises(REFUSED, match="without deriving"):
+            await evade(*statements)
+    assert await root.fetchval("select status from member where id = $1", poh) == "accepted"
+
+
+async def test_changing_one_case_does_not_hold_up_another(own_stock: Stock, connect: Connect) -> None:
+    """The refusal is of the case that changed: another one's commit is none of its business."""
+    root = await connect(own_stock.urls.superuser)
+    await root.execute("update case_head set dirty = false")
+    async with root.transaction():
+        await root.execute("update case_head set seq = seq + 1")
+    assert await root.fetchval("select count(*) from case_head where dirty") == 0
+
+
+async def test_what_rights_rest_on_but_nothing_watches_no_service_role_can_change(
+    stock: Stock, connect: Connect
+) -> None:
+    """Engagements, teams and a patient's link: only the owner's hands reach them, with the service stopped."""
+    root = await connect(stock.urls.superuser)
+    for table in ("engagement", "team_member", "team", "organisation", "account"):
+        for role in ("app", "appender", "stream", "sequencer", "auditor"):
+            able = "select has_any_column_privilege($1, $2, 'update') or has_table_privilege($1, $2, 'delete')"
+            assert await root.fetchval(able, role, table) is False, (role, table)
+    assert await root.fetchval("select has_any_column_privilege('app', 'patient', 'update')") is False
