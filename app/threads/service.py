@@ -252,22 +252,26 @@ async def retract(db: AsyncSession, permit: CasePermit, message_id: UUID, *, rea
     entity = permit.standing.entity
     if entity.cell is None:
         raise NotFound
-    gone = await store.with_corrections(db, permit, message_id)
-    drafts = [
-        Draft(
-            type=EventType.MESSAGE_RETRACTED,
-            audience=holders_of(entity.cell),
-            thread_id=entity.thread_id,
-            refers_to=one,
-            data={"id": str(one), "threadId": str(entity.thread_id), "reason": reason},
-        )
-        for one in gone
-    ]
-    last = await events.append(db, permit.case_id, drafts, actor=permit.actor, at=permit.now)
-    for seq, one in enumerate(gone, start=last - len(gone) + 1):
-        if not await store.mark(db, permit, one, column="retracted_seq", seq=seq) and one == message_id:
-            raise AlreadyRetracted
-    return gone
+    await _bury(db, permit, entity.cell, message_id, reason)
+    # Looked for only now that the stream's head is ours: a correction that came in between is among them.
+    corrections = await store.corrections(db, permit, message_id)
+    for correction in corrections:
+        await _bury(db, permit, entity.cell, correction, reason)
+    return [message_id, *corrections]
+
+
+async def _bury(db: AsyncSession, permit: CasePermit, cell: Cell, message_id: UUID, reason: str) -> None:
+    thread_id = permit.standing.entity.thread_id
+    draft = Draft(
+        type=EventType.MESSAGE_RETRACTED,
+        audience=holders_of(cell),
+        thread_id=thread_id,
+        refers_to=message_id,
+        data={"id": str(message_id), "threadId": str(thread_id), "reason": reason},
+    )
+    seq = await events.append(db, permit.case_id, [draft], actor=permit.actor, at=permit.now)
+    if not await store.mark(db, permit, message_id, column="retracted_seq", seq=seq):
+        raise AlreadyRetracted
 
 
 async def contributions(

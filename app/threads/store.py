@@ -68,17 +68,17 @@ async def message(db: AsyncSession, permit: CasePermit, message_id: UUID) -> Row
     return (await db.execute(statement, {"case": permit.case_id, "message": message_id})).first()
 
 
-async def with_corrections(db: AsyncSession, permit: CasePermit, message_id: UUID) -> list[UUID]:
-    """Return a message and those of its corrections, and theirs, that still stand, in the order they came."""
+async def corrections(db: AsyncSession, permit: CasePermit, message_id: UUID) -> list[UUID]:
+    """Return the corrections of a message, and theirs, that still stand, in the order they came."""
     statement = text(
         """
         with recursive version as (
-            select id, seq from case_event where case_id = :case and id = :id
+            select id, seq from case_event where case_id = :case and refers_to = :id and type = 'message.corrected'
             union all
             select e.id, e.seq from case_event e join version v on e.refers_to = v.id
-             where e.case_id = :case and e.type = 'message.corrected' and e.retracted_seq is null
+             where e.case_id = :case and e.type = 'message.corrected'
         )
-        select id from version order by seq
+        select v.id from version v join case_event e on e.id = v.id where e.retracted_seq is null order by v.seq
         """
     )
     return list((await db.execute(statement, {"case": permit.case_id, "id": message_id})).scalars().all())
