@@ -103,6 +103,12 @@ class Standing:
         """Whether the actor is the subject, the case manager or the seated opener."""
         return self.manages or bool(self.subject_of) or (self.opened_by_me and self.seated)
 
+    @property
+    def speaks_for_all(self) -> bool:
+        """Whether the actor may decide for every subject: manager, seated opener, or the only person it is about."""
+        alone = bool(self.subject_of) and self.subject_of == frozenset(self.subjects)
+        return self.manages or alone or (self.opened_by_me and self.seated)
+
     def holding(self, cell: Cell, now: datetime, *, seq: int | None = None, write: bool = False) -> Holding | None:
         """Return an active holding of the cell that shows position ``seq``, the one that may write first, or None."""
         fitting = [

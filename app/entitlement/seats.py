@@ -124,6 +124,7 @@ async def invite(db: AsyncSession, permit: CasePermit, invitation: Invitation, *
 
     Raises:
         Invalid: there is no such account, or it cannot be directly involved in treatment.
+        Forbidden: a person of a household would open the others' cells.
         AlreadyMember: it sits there, or was asked, already.
         CaseClosed: the case is closed.
     """
@@ -138,6 +139,8 @@ async def invite(db: AsyncSession, permit: CasePermit, invitation: Invitation, *
         raise Invalid(
             Fault("/directTreatment", "not-a-treating-role", "Only care professionals are directly involved.")
         )
+    if invitation.direct_treatment and not permit.standing.speaks_for_all:
+        raise Forbidden("Who treats a household is for its case manager to say.")
     position = await store.lock_case(db, permit.case_id)
     opener = EngagementId(UUID((await store.grant_inputs(db, permit.case_id))["case"]["openedBy"]))
     own = await identity.organisation_of(db, opener)
@@ -218,11 +221,11 @@ async def end_membership(db: AsyncSession, permit: CasePermit, member_id: UUID) 
 
     Raises:
         NotFound: there is no such member that the actor may see.
-        Forbidden: the actor oversees the case no more than the member does; or it is the subject's own seat.
+        Forbidden: it is for others to say, of a household for its case manager; or it is the subject's own seat.
     """
     row = await cases.find_member(db, permit, member_id)
     own = row["engagement_id"] == permit.actor.engagement_id
-    if not own and not permit.standing.oversees:
+    if not own and not permit.standing.speaks_for_all:
         raise Forbidden
     if row["case_role"] == CaseRole.PATIENT:
         raise Forbidden("The citizen whom the case is about stays at the table.")
@@ -247,10 +250,10 @@ async def record_task(
 
     Raises:
         NotFound: there is no such member.
-        Forbidden: the actor is neither the citizen nor the case manager.
+        Forbidden: the actor is neither the case manager nor the one citizen whom the case is about.
         Invalid: the member's engagement is not under that law, or the start lies in the past.
     """
-    if not (permit.standing.manages or permit.standing.subject_of):
+    if not permit.standing.manages and permit.standing.subject_of != frozenset(permit.standing.subjects):
         raise Forbidden
     row = await cases.find_member(db, permit, member_id)
     if row["status"] not in ("invited", "accepted"):
@@ -277,8 +280,11 @@ async def end_task(db: AsyncSession, permit: CasePermit, task_id: UUID) -> None:
     """End a public task; what it opened closes at once.
 
     Raises:
+        Forbidden: a person of a household does not decide for the others.
         NotFound: the case has no such task in force.
     """
+    if not permit.standing.speaks_for_all:
+        raise Forbidden
     await store.lock_case(db, permit.case_id)
     await cases.end_task(db, permit, task_id)
     change = await rederive(db, permit.case_id, now=permit.now)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.api.room import ABSENT, CARE, NAME, SHARED, Room, faults_of
 from tests.serving import Caller, Service
-from tests.stories import consent, open_table, seat
+from tests.stories import account_of, citizen_bsn, consent, open_table, seat
 
 Json = dict[str, Any]
 
@@ -142,3 +143,58 @@ async def test_who_does_not_know_whom_a_case_is_about_cannot_find_out_by_trying(
     assert len({one.json()["detail"] for one in tried}) == 1
     sure = await gp.post(f"/cases/{hidden.case_id}/threads", {"patientId": ABSENT, "category": CARE, "title": "?"})
     assert faults_of(sure) == {"/patientId": "not-a-subject"}
+
+
+async def test_a_person_of_a_household_decides_nothing_for_the_others(instance: Service) -> None:
+    """Whom one of them asks to treat, gives a task or sends away would open or close the other's cells too."""
+    case_id, hers, his = await household(instance)
+    gp, citizen, worker = [await instance.as_(persona) for persona in ("gp", "citizen", "social-worker")]
+    members = f"/cases/{case_id}/members"
+    body = {"caseRole": "deelnemer", "reasonCode": "youth-family"}
+    nurse = {**body, "accountId": await account_of(instance, "district-nurse")}
+    assert (await citizen.post(members, {**nurse, "directTreatment": True})).status_code == 403
+    assert (await citizen.post(members, nurse)).status_code == 201
+    asked = await gp.made(members, {**body, "accountId": await account_of(instance, "social-worker")})
+    await worker.made(f"{members}/{asked['id']}/acceptance")
+    path = f"{members}/{asked['id']}/public-tasks"
+    assert (await citizen.post(path, {"law": "wmo2015"})).status_code == 403
+    task = await gp.made(path, {"law": "wmo2015"})
+    assert (await citizen.post(f"/cases/{case_id}/public-tasks/{task['id']}/ending")).status_code == 403
+    assert (await citizen.delete(f"{members}/{asked['id']}")).status_code == 403
+    assert (await gp.post(f"/cases/{case_id}/public-tasks/{task['id']}/ending")).status_code == 204
+    assert (await gp.delete(f"{members}/{asked['id']}")).status_code == 204
+    assert {hers, his} == {one["id"] for one in (await gp.get(f"/cases/{case_id}")).json()["patients"]}
+
+
+async def test_whose_number_one_registers_that_one_s_other_records_stay_closed(instance: Service) -> None:
+    """Registering somebody's BSN links a new record to their account, and opens nothing that exists."""
+    table = await open_table(instance)
+    other, citizen = await instance.as_("gp-other"), await instance.as_("citizen")
+    number = await citizen_bsn(instance)
+    mine = await other.made(
+        "/patients", {"bsn": number, "name": NAME, "birthDate": "1950-01-31", "neighbourhood": "x"}
+    )
+    assert mine["id"] != table.patient_id
+    assert (await other.post("/patients/_search", {"bsn": number})).json()["items"] == [mine]
+    body = {"kind": "individual", "patientIds": [mine["id"]], "question": "Wat is er elders bekend?"}
+    case = await other.made("/cases", body)
+    assert {one["id"] for one in (await other.get("/cases")).json()["items"]} == {case["id"]}
+    assert (await other.get(f"/cases/{table.case_id}")).status_code == 404
+    seen = {one["id"] for one in (await citizen.get("/cases", limit=100)).json()["items"]}
+    assert {case["id"], table.case_id} <= seen
+    for answer in (await other.get("/cases"), await other.get(f"/cases/{case['id']}/members")):
+        assert table.patient_id not in answer.text
+
+
+async def test_no_body_takes_what_is_not_the_client_s_to_say(room: Room) -> None:
+    """Mass assignment: every schema of a body is closed, and says nothing of ids, authors, times and statuses."""
+    schemas = orjson.loads(room.app.state.document)["components"]["schemas"]
+    bodies = {name: schema for name, schema in schemas.items() if name.endswith(("In", "Body"))}
+    assert len(bodies) >= 15
+    for name, schema in bodies.items():
+        assert schema["additionalProperties"] is False, name
+        members = set(schema["properties"])
+        assert not members & {"author", "status", "caseId", "recordedAt", "recordedBy", "organisationId", "grants"}, (
+            name
+        )
+        assert "id" not in members or name in {"IdRecipientIn", "DeciderIn"}, name
