@@ -22,7 +22,7 @@ ANSWER_TIMEOUT_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 2.0
 
 _quiet = logging.getLogger("uvicorn.error.connections")
-_quiet.setLevel(logging.ERROR)
+_quiet.addFilter(lambda record: record.levelno >= logging.ERROR)  # a level may be set again by others
 
 
 def _answer(status: HTTPStatus, code: str, title: str, *headers: str) -> bytes:

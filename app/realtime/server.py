@@ -36,7 +36,7 @@ INVALID_UTF8: Final = 1007
 log = structlog.get_logger()
 # uvicorn and the library tell of each handshake and close, with the path; we have records of our own.
 _quiet = logging.getLogger("uvicorn.error.sockets")
-_quiet.setLevel(logging.WARNING)
+_quiet.addFilter(lambda record: record.levelno >= logging.WARNING)  # a level may be set again by others
 
 
 class _Connection(ServerProtocol):
