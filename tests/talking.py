@@ -22,13 +22,14 @@ class Talk:
         self.connection = connection
         self.heard: list[Frame] = []
         self.closed: int | None = None
+        self.on_frame: Callable[[Frame], None] = self.heard.append
         self._news = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         try:
             async for text in self.connection:
-                self.heard.append(orjson.loads(text))
+                self.on_frame(orjson.loads(text))
                 self._news.set()
         except ConnectionClosed:
             pass
@@ -86,6 +87,10 @@ class Talk:
     def events(self) -> list[Frame]:
         """The events heard so far."""
         return self.all("event")
+
+    async def ended(self) -> None:
+        """Wait until the connection has ended, however long it lasts; a frame that could not be taken in raises."""
+        await self._reader
 
     async def close_code(self) -> int:
         """Wait for the end and return its code."""

@@ -176,21 +176,21 @@ $$
 OPENINGS = """
 create function read_openings(p_source text, p_case uuid, p_engagement uuid, p_now timestamptz, p_policy text)
 returns table (seq bigint, id uuid, at timestamptz, actor_account_id uuid, actor_engagement_id uuid, thread_id uuid,
-               patient_id uuid, category text, domain text, body_sealed bytea, version bigint)
+               patient_id uuid, category text, domain text, body_sealed bytea, version bigint, ordinal bigint)
 language sql volatile as $$
     with opening as (
         select t.opened_seq, e.id, e.at, e.actor_account_id, e.actor_engagement_id, t.id as thread_id, t.patient_id,
-               t.category, t.domain, h.access_version,
+               t.category, t.domain, h.access_version, t.ordinal,
                case when exists (
                    select 1 from access_grant g
                    where g.case_id = t.case_id and g.engagement_id = p_engagement and g.patient_id = t.patient_id
                      and g.category = t.category and g.domain = t.domain and g.visible_from_seq <= t.opened_seq
                      and g.valid_from <= p_now and (g.valid_until is null or g.valid_until > p_now))
                then e.body_sealed end as body_sealed
-          from thread t
+          from (select t.*, row_number() over (order by t.opened_seq) as ordinal from thread t where t.case_id = p_case) t
           join case_head h on h.case_id = t.case_id
           join case_event e on e.case_id = t.case_id and e.seq = t.opened_seq
-         where t.case_id = p_case and exists (
+         where exists (
                select 1 from access_grant g
                where g.case_id = t.case_id and g.engagement_id = p_engagement and g.patient_id = t.patient_id
                  and g.category = t.category and g.domain = t.domain
@@ -205,7 +205,7 @@ language sql volatile as $$
           from opening o
     )
     select o.opened_seq, o.id, o.at, o.actor_account_id, o.actor_engagement_id, o.thread_id, o.patient_id, o.category,
-           o.domain, o.body_sealed, o.access_version
+           o.domain, o.body_sealed, o.access_version, o.ordinal
       from opening o order by o.opened_seq
 $$
 """

@@ -7,6 +7,7 @@ read from the database together with the gap before it. Source: DESIGN 2, 4 and 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
@@ -25,6 +26,7 @@ from app.events.drafts import EventType
 from app.events.reading import PAGE_MAX, Read, Stream
 from app.identity.directory import Directory, Person
 from app.realtime import frames, rendering
+from app.realtime.bookmarks import Bookmark, amid, bookmark
 from app.realtime.room import AnySubject, Label, Listener, Room, Seat, agreed, agreed_on_append
 
 RESUME_EVENTS_MAX = 50_000
@@ -36,6 +38,8 @@ CLIENT_IDS_MAX = 10_000
 CATCH_UPS_AT_ONCE = 4
 PRESENCE_PAUSE_SECONDS = 0.1
 FAILURES = (*DATABASE_FAILURES, DomainError)
+Missed = tuple[int, bytes, Label]
+"""What a socket missed: the position after it, its body and its label."""
 
 log = structlog.get_logger()
 
@@ -110,8 +114,8 @@ class Hub:
 
     def _seat(
         self, room: Room, listener: Listener, cursor: str | None, seats: MutableMapping[CaseId, Seat]
-    ) -> tuple[Seat, int] | None:
-        """Seat a socket in one turn and return its seat and position; None when it is gone by now."""
+    ) -> tuple[Seat, Bookmark] | None:
+        """Seat a socket in one turn and return its seat and how far it has heard; None when it is gone by now."""
         case_id = room.case_id
         if listener.outbox.closed:
             return None
@@ -121,9 +125,9 @@ class Hub:
             listener.outbox.purge(case_id)
         tag = self._cursors.tag(listener.account_id, case_id)
         seat = Seat(listener, case_id, tag, room.cells_of(listener.engagement_id, self._stream.now()))
-        after = room.last_seq if cursor is None else self._cursors.read(cursor, listener.account_id, case_id)
-        recovered = after is not None and 0 <= room.last_seq - after <= RESUME_EVENTS_MAX
-        position = after if recovered and after is not None else room.last_seq
+        known = room.last_seq if cursor is None else self._cursors.read(cursor, listener.account_id, case_id)
+        recovered = known is not None and 0 <= room.last_seq - bookmark(known).seq <= RESUME_EVENTS_MAX
+        position = known if recovered and known is not None else room.last_seq
         seat.live = position == room.last_seq
         seats[case_id] = seat
         room.enter(seat)
@@ -136,56 +140,56 @@ class Hub:
             )
         )
         self._presence_changed(room)
-        return seat, position
+        return seat, bookmark(position)
 
-    async def _resume(self, room: Room, seat: Seat, after: int) -> None:
+    async def _resume(self, room: Room, seat: Seat, after: Bookmark) -> None:
         """Tell a seat what it missed, as fast as its peer takes it in; once it caught up with its room it is live."""
         opened: set[int] = set()
         while not seat.live and room.holds(seat):
             try:
                 missed, reached = await self._missed(room, seat, after, opened)
-                for seq, body, label in missed:
+                for position, body, label in missed:
                     await seat.listener.drained()
                     if not room.holds(seat):
                         return
-                    seat.tell(body, self._cursors.one(seq, seat.tag), label)
+                    seat.tell(body, self._cursors.one(position, seat.tag), label)
                 after = reached
                 await seat.listener.drained()
-                if after + GO_LIVE_EVENTS_MAX >= room.last_seq:
+                if after.seq + GO_LIVE_EVENTS_MAX >= room.last_seq:
                     await self._go_live(room, seat, after, opened)
             except FAILURES as error:
                 log.warning("hub.resume-failed", error=type(error).__name__)
                 await asyncio.sleep(RESUME_RETRY_SECONDS)
 
-    async def _go_live(self, room: Room, seat: Seat, after: int, opened: set[int]) -> None:
+    async def _go_live(self, room: Room, seat: Seat, after: Bookmark, opened: set[int]) -> None:
         """Close the last small gap in one turn; where it is not small, the seat stays behind and goes on."""
         async with room.lock:
             await self._bring_up_to_date(room)
-            missed: list[tuple[int, bytes, Label]] = []
-            if after < room.last_seq:
+            missed: list[Missed] = []
+            if after.seq < room.last_seq:
                 missed, reached = await self._missed(room, seat, after, opened, until=room.last_seq)
                 size = sum(len(body) for _, body, _ in missed)
-                if reached < room.last_seq or len(missed) > GO_LIVE_EVENTS_MAX or size > GO_LIVE_BYTES_MAX:
+                if reached.seq < room.last_seq or len(missed) > GO_LIVE_EVENTS_MAX or size > GO_LIVE_BYTES_MAX:
                     return
-            for seq, body, label in missed:
-                seat.tell(body, self._cursors.one(seq, seat.tag), label)
+            for position, body, label in missed:
+                seat.tell(body, self._cursors.one(position, seat.tag), label)
             seat.live = True
 
     async def _missed(
-        self, room: Room, seat: Seat, after: int, opened: set[int], *, until: int | None = None
-    ) -> tuple[list[tuple[int, bytes, Label]], int]:
+        self, room: Room, seat: Seat, after: Bookmark, opened: set[int], *, until: int | None = None
+    ) -> tuple[list[Missed], Bookmark]:
         """Return a page of what one listener may hear now after a position, and how far that reaches.
 
         ``opened`` remembers the positions of the thread openings among it, which a cell gained later does not repeat.
         """
         listener = seat.listener.engagement_id
-        reads = await self._stream.after(room.case_id, after, [listener])
+        reads = await self._stream.after(room.case_id, after.seq, [listener])
         reads = [read for read in reads if until is None or read.seq <= until]
         if not reads:
             return [], after
         snapshot = await self._snapshot(room, reads[-1].version)
         people = await self._people(reads)
-        missed: list[tuple[int, bytes, Label]] = []
+        missed: list[Missed] = []
         for read in reads:
             kind = read.row["type"]
             if listener not in agreed(read, snapshot, [listener]):
@@ -195,13 +199,15 @@ class Hub:
             body = rendering.event_body(read.row, room.case_id, read.text, people)
             if body is None:
                 continue
+            if kind == EventType.ACCESS_CHANGED:
+                openings = await self._openings(room, read, listener, snapshot)
+                told = after.ordinal if read.seq == after.seq + 1 else None
+                missed += _burst(read.seq, body, [one for one in openings if one.seq not in opened], told)
+                continue
             missed.append((read.seq, body, _label(read)))
             if kind == EventType.THREAD_OPENED:
                 opened.add(read.seq)
-            elif kind == EventType.ACCESS_CHANGED:
-                told = await self._openings(room, read, listener, snapshot)
-                missed += [(read.seq, body, cell) for seq, body, cell in told if seq not in opened]
-        return missed, reads[-1].seq
+        return missed, Bookmark(reads[-1].seq)
 
     def leave(self, seat: Seat) -> None:
         """Unseat a socket."""
@@ -344,6 +350,9 @@ class Hub:
                 room.last_seq = read.seq
             more = len(reads) == PAGE_MAX
         if snapshot is None:  # the version may have moved without an event
+            _, version = await self._stream.head(room.case_id)
+            if version == room.version:
+                return
             snapshot = await self._knowledge.fresh(room.case_id)
         room.know(snapshot, self._stream.now())
 
@@ -407,24 +416,27 @@ class Hub:
             seat.cells = held
         body = rendering.event_body(read.row, room.case_id, None, people)
         if body is not None:
-            room.tell(read.seq, body, (engagement_id,), None)
-        for _, opening, cell in openings:
-            room.tell(read.seq, opening, (engagement_id,), cell)
+            for position, part, label in _burst(read.seq, body, openings):
+                room.tell(position, part, (engagement_id,), label)
 
     async def _openings(
         self, room: Room, read: Read, engagement_id: EngagementId, snapshot: Snapshot
-    ) -> list[tuple[int, bytes, Cell]]:
-        """Return the threads that an ``access.changed`` opened to somebody: position, body and cell of each."""
+    ) -> list["_Opening"]:
+        """Return the threads that an ``access.changed`` opened to somebody, oldest first."""
         held = snapshot.cells(engagement_id, self._stream.now())
-        gained = {
-            cell for cell in _cells(read.row["data"]["gained"], PatientId(read.row["patient_id"])) if cell in held
-        }
+        patient = PatientId(read.row["patient_id"])
+        gained = {cell for cell in _cells(read.row["data"]["gained"], patient) if cell in held}
         if not gained:
             return []
         openings = await self._stream.openings(room.case_id, engagement_id)
         openers = await self._people(openings)
         return [
-            (opening.seq, rendering.thread_body(opening.row, room.case_id, opening.text, openers), cell)
+            _Opening(
+                opening.seq,
+                opening.row["ordinal"],
+                rendering.thread_body(opening.row, room.case_id, opening.text, openers),
+                cell,
+            )
             for opening in openings
             if opening.seq < read.seq and engagement_id in opening.audience and (cell := _cell(opening)) in gained
         ]
@@ -476,6 +488,29 @@ class Hub:
             if engagement_id != typist.engagement_id:
                 for seat in seats:
                     seat.listener.outbox.put(told, case_id, cell)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A thread that opened to somebody: where it was opened, its ordinal in the case, what is told of it."""
+
+    seq: int
+    ordinal: int
+    body: bytes
+    cell: Cell
+
+
+def _burst(seq: int, body: bytes, openings: Sequence[_Opening], told: int | None = None) -> list[Missed]:
+    """Return an ``access.changed`` and what it opened, each with the position after it.
+
+    ``told`` is the ordinal up to which all of it was told before, None if none of it was.
+    """
+    parts: list[tuple[int, bytes, Label]] = [] if told is not None else [(0, body, None)]
+    parts += [(one.ordinal, one.body, one.cell) for one in openings if told is None or one.ordinal > told]
+    last = len(parts) - 1
+    return [
+        (seq if at == last else amid(seq, ordinal), part, label) for at, (ordinal, part, label) in enumerate(parts)
+    ]
 
 
 def _sees_contacts(seat: Seat) -> bool:

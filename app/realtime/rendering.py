@@ -88,7 +88,7 @@ def _data(row: Mapping[str, Any], text: str | None, people: Mapping[UUID, Person
                 "gained": categories(stored["gained"]),
                 "lost": categories(stored["lost"]),
                 "why": stored["why"],
-                "cells": stored["gained"],
+                "cells": {"gained": stored["gained"], "lost": stored["lost"]},
             }
         case EventType.CASE_OPENED:
             return None

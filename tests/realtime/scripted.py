@@ -143,7 +143,8 @@ class World:
 
     async def openings(self, case_id: CaseId, listener: EngagementId) -> list[Read]:
         snapshot = self.snapshot()
-        rows = [dict(row) for row in self.events if row["type"] == "thread.opened"]
+        opened = [row for row in self.events if row["type"] == "thread.opened"]
+        rows = [{**row, "ordinal": ordinal} for ordinal, row in enumerate(opened, 1)]
         await self.look("openings")
         return [read for row in rows if listener in (read := self._read(row, snapshot, [listener])).audience]
 

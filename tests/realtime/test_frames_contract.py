@@ -485,7 +485,8 @@ async def test_gaining_tells_what_changed_and_then_each_thread(table: Table) -> 
         changed, *opened = told[1:]
         assert changed["data"]["patientId"] == table.patient_id
         assert changed["data"]["gained"] == ["contact_network", "identification", "medication"]
-        assert changed["data"]["lost"] == []
+        assert changed["data"]["lost"] == changed["data"]["cells"]["lost"] == []
+        assert {"category": "medication", "domain": "care", "mayWrite": True} in changed["data"]["cells"]["gained"]
         assert [frame["data"] for frame in opened] == [
             {"id": id_, "patientId": table.patient_id, "category": "medication", "domain": "care", "title": title}
             for id_, title in ((first, "Eerste"), (second, "Tweede"))

@@ -70,7 +70,7 @@ async def test_a_join_that_fails_leaves_nothing_behind(world: World, what: str) 
     assert ear.told("joined")
 
 
-@pytest.mark.parametrize("what", ["permit", "after", "fresh", "people"])
+@pytest.mark.parametrize("what", ["permit", "after", "head", "people"])
 async def test_joining_again_in_vain_keeps_the_seat_one_had(world: World, what: str) -> None:
     hub, ear = hub_over(world), Ear(1)
     await join(hub, world, ear)
@@ -343,6 +343,36 @@ async def test_a_thread_gained_while_away_is_told_of_once(world: World) -> None:
         ("thread.opened", "Vroeg"),
         ("message.posted", "hallo"),
     ]
+
+
+async def test_who_is_cut_off_amid_what_opened_comes_back_for_the_rest(world: World) -> None:
+    for number in range(4):
+        world.append("thread.opened", SOCIAL, text=f"T{number}")
+        world.append("thread.opened", CONTACTS, text="hidden")
+    hub, ear = hub_over(world), Ear(2)
+    await join(hub, world, ear)
+    world.post(MEDICATION, "before")
+    world.give(engagement(2), MEDICATION, SOCIAL)
+    world.append("thread.opened", SOCIAL, text="T4")
+    world.post(SOCIAL, "after")
+    hub.moved([CASE])
+    await quiet()
+
+    def told(ear: Ear) -> list[str]:
+        return [f["data"].get("title", f["data"].get("text", f["type"])) for f in ear.told("event")]
+
+    whole = told(ear)
+    assert whole == ["before", "access.changed", "T0", "T1", "T2", "T3", "T4", "after"]
+    for at, frame in enumerate(ear.told("event"), 1):
+        again = Ear(2)
+        await join(hub, world, again, frame["cursor"])
+        assert told(again) == whole[at:]
+        assert again.frames[0]["cursor"] == frame["cursor"]
+        assert again.frames[0]["recovered"] is True
+        for later, rest in enumerate(again.told("event"), 1):
+            once_more = Ear(2)
+            await join(hub, world, once_more, rest["cursor"])
+            assert told(once_more) == whole[at + later :]
 
 
 @pytest.mark.parametrize(("cursor", "recovered"), [("0", True), ("2", True), ("3", False), ("x", False), ("", False)])
