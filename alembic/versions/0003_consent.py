@@ -67,6 +67,9 @@ create table consent (
 )
 """,
     """
+create index ix_consent_ending on consent (valid_until) where status = 'active' and valid_until is not null
+""",
+    """
 create table consent_recipient (
     case_id uuid not null,
     consent_id uuid not null,

@@ -45,6 +45,13 @@ create index ix_access_grant_cell on access_grant (case_id, engagement_id, categ
     """
 create index ix_access_grant_engagement on access_grant (engagement_id)
 """,
+    # what the sweeper looks for every second
+    """
+create index ix_access_grant_ending on access_grant (valid_until) where valid_until is not null
+""",
+    """
+create index ix_access_grant_beginning on access_grant (valid_from) where not announced
+""",
     """
 create table ended_grant (
     member_id uuid not null,

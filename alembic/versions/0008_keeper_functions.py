@@ -328,12 +328,16 @@ language sql stable {DEFINER} as $$
       from member m where m.engagement_id = current_engagement() and m.status = 'invited'
      order by m.invited_at desc, m.id
 $$""",
-    # cases in which a grant or consent began or lapsed since the sweeper last looked
+    # cases in which a grant or consent began or lapsed, or an engagement ended, since the sweeper last looked
     "lapsed(p_now timestamptz)": f"""
 returns setof uuid language sql stable {DEFINER} as $$
-    select case_id from access_grant where valid_until <= p_now or (not announced and valid_from <= p_now)
+    select case_id from access_grant where valid_until <= p_now
+    union
+    select case_id from access_grant where not announced and valid_from <= p_now
     union
     select case_id from consent where status = 'active' and valid_until <= p_now
+    union
+    select g.case_id from engagement e join access_grant g on g.engagement_id = e.id where e.valid_until <= p_now
 $$""",
     "expire_consents(p_case uuid)": f"""
 returns table (consent_id uuid, patient_id uuid, recorded_by uuid) language sql volatile {DEFINER} as $$

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
 from app.core.columns import INSTANT, POSITION, TEXT, TEXTS
@@ -13,7 +13,14 @@ class Consent(SQLModel, table=True):
     """One decision of one citizen, with every field of DOMAIN R-3."""
 
     __tablename__ = "consent"
-    __table_args__ = (ForeignKeyConstraint(["case_id", "patient_id"], ["subject.case_id", "subject.patient_id"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["case_id", "patient_id"], ["subject.case_id", "subject.patient_id"]),
+        Index(
+            "ix_consent_ending",
+            "valid_until",
+            postgresql_where=text("status = 'active' and valid_until is not null"),
+        ),
+    )
     case_id: UUID = Field(primary_key=True)
     id: UUID = Field(primary_key=True, unique=True)
     patient_id: UUID

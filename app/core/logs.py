@@ -63,6 +63,8 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "socket.failed": _ERROR,
     "socket.refusal-not-recorded": _ERROR,
     "stream.erased": frozenset({"case_id", "seq"}),
+    "sweeper.broken": _NONE,
+    "sweeper.case-failed": _ERROR | {"case_id"},
     "sweeper.failed": _ERROR,
     "token.check-failed": _NONE,
     # Of this module.

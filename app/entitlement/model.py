@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from app.core.columns import INSTANT, POSITION, TEXT
@@ -34,6 +34,8 @@ class AccessGrant(GrantColumns, table=True):
     __table_args__ = (
         Index("ix_access_grant_cell", "case_id", "engagement_id", "category", "domain"),
         Index("ix_access_grant_engagement", "engagement_id"),
+        Index("ix_access_grant_ending", "valid_until", postgresql_where=text("valid_until is not null")),
+        Index("ix_access_grant_beginning", "valid_from", postgresql_where=text("not announced")),
     )
     case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
     id: UUID = Field(primary_key=True)

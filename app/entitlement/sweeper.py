@@ -6,13 +6,14 @@ nothing.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who
 from app.core.clock import Clock
-from app.core.db import Database
+from app.core.db import FAILURES, Database
 from app.core.ids import CaseId, ConsentId, EngagementId, PatientId
 from app.entitlement import store
 from app.entitlement.derivation import rederive
@@ -20,17 +21,27 @@ from app.events import service as events
 from app.events.drafts import Draft, EventType, only
 
 SWEEP_SECONDS = 1.0
+OnSwept = Callable[[CaseId], Awaitable[None]]
 log = structlog.get_logger()
 
 
-async def sweep(database: Database, clock: Clock, *, source: str) -> list[CaseId]:
-    """Derive every case in which time changed something; return those cases."""
+async def sweep(database: Database, clock: Clock, on_swept: OnSwept, *, source: str) -> None:
+    """Derive every case in which time changed something; ``on_swept`` hears of each once that is committed.
+
+    A case that cannot be derived now is left for the next time, and does not hold up the others.
+    """
     async with database.session() as db, db.begin():
         if not await store.sweeping(db):
-            return []
+            return
         now = await store.enter_as_time(db, clock())
-        lapsed = await store.lapsed(db, now)
-        return [case_id for case_id in lapsed if await _sweep_case(database, clock, case_id, source=source)]
+        for case_id in await store.lapsed(db, now):
+            try:
+                changed = await _sweep_case(database, clock, case_id, source=source)
+            except FAILURES as error:
+                log.warning("sweeper.case-failed", error=type(error).__name__, case_id=str(case_id))
+                continue
+            if changed:
+                await on_swept(case_id)
 
 
 async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, source: str) -> bool:
@@ -52,7 +63,7 @@ async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, sour
                 )
             )
         change = await rederive(db, case_id, now=now)
-        drafts += change.drafts("expired")
+        drafts += [_by_time(draft) for draft in change.drafts("expired")]
         if not drafts:
             return False
         records = [
@@ -71,14 +82,19 @@ async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, sour
         return True
 
 
-async def run_sweeper(
-    database: Database, clock: Clock, on_swept: Callable[[CaseId], Awaitable[None]], *, source: str
-) -> None:
+def _by_time(draft: Draft) -> Draft:
+    """Return an ``access.changed`` that says whether time closed something or only opened it."""
+    data = draft.data or {}
+    return draft if data["lost"] else replace(draft, data={**data, "why": "begun"})
+
+
+async def run_sweeper(database: Database, clock: Clock, on_swept: OnSwept, *, source: str) -> None:
     """Sweep every second until cancelled; a failure is logged and tried again."""
     while True:
         try:
-            for case_id in await sweep(database, clock, source=source):
-                await on_swept(case_id)
-        except Exception as error:  # noqa: BLE001  # the sweeper outlives a database that is away for a while
+            await sweep(database, clock, on_swept, source=source)
+        except FAILURES as error:
             log.warning("sweeper.failed", error=type(error).__name__)
+        except Exception:
+            log.exception("sweeper.broken")
         await asyncio.sleep(SWEEP_SECONDS)
