@@ -435,6 +435,10 @@ def _json(output: BaseModel | None) -> bytes:
     return b"" if output is None else output.model_dump_json(by_alias=True, exclude_unset=True).encode()
 
 
+def _without_cursor(output: BaseModel) -> BaseModel:
+    return output.model_copy(update={"next_cursor": None})
+
+
 def _answer(
     incoming: Incoming, context: Context[Any], output: BaseModel | None, *, status: int, replayed: bool
 ) -> Response:
@@ -446,6 +450,8 @@ def _answer(
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     if incoming.request.method == "GET" and incoming.operation.entity is not None:
-        digest = context.crypto.digests.digest("etag", context.actor.account_id.bytes, content)
+        # Of what is shown and not of the cursor, which is sealed anew each time.
+        shown = content if "next_cursor" not in type(output).model_fields else _json(_without_cursor(output))
+        digest = context.crypto.digests.digest("etag", context.actor.account_id.bytes, shown)
         headers["ETag"] = f'"{digest.hex()[:32]}"'
     return Response(content, status, headers, "application/json")

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import SimpleNamespace
+from unicodedata import normalize
 from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
@@ -76,7 +77,9 @@ def _name_text(name: Name) -> str:
 
 
 def _name_index(crypto: Crypto, family: str, birth_date: date) -> bytes:
-    return crypto.digests.digest("patient-name", family.casefold().strip().encode(), birth_date.isoformat().encode())
+    """Return the index of a name however it is typed: in either case, spacing, and composition of accents."""
+    plain = " ".join(normalize("NFKC", family).casefold().split())
+    return crypto.digests.digest("patient-name", plain.encode(), birth_date.isoformat().encode())
 
 
 async def register_patient(

@@ -83,10 +83,11 @@ async def engagements(
 
 
 async def engagement_of(db: AsyncSession, account_id: UUID, now: datetime) -> RowMapping | None:
-    """Return the engagement in force that an account is invited under, the longest-standing one."""
+    """Return the engagement in force that an account is invited under: the oldest, and never as a citizen."""
     statement = text(
         "select id, account_id, role, domain, law, organisation_id from engagement where account_id = :account"
-        " and valid_from <= :now and (valid_until is null or valid_until > :now) order by valid_from, id limit 1"
+        " and role <> 'citizen' and valid_from <= :now and (valid_until is null or valid_until > :now)"
+        " order by valid_from, id limit 1"
     )
     return (await db.execute(statement, {"account": account_id, "now": now})).mappings().first()
 

@@ -83,6 +83,15 @@ async def test_a_search_reaches_the_own_organisation_and_cases_only(room: Room) 
         assert faults_of(await gp.post("/patients/_search", body)) == {"": "bsn-or-name"}
 
 
+async def test_a_name_is_found_however_it_is_typed(room: Room) -> None:
+    gp = await room.as_("gp")
+    name = {"given": "Ren\u00e9", "family": "Da  C\u00f4sta"}
+    made = await gp.made("/patients", {"noBsnReason": "Onbekend", **PATIENT, "name": name})
+    for family in ("Da C\u00f4sta", "DA CO\u0302STA", " da co\u0302sta "):
+        found = await gp.post("/patients/_search", {"family": family, "birthDate": PATIENT["birthDate"]})
+        assert [one["id"] for one in found.json()["items"]] == [made["id"]]
+
+
 # Cases and members
 
 

@@ -413,3 +413,19 @@ async def test_accounts_lists_professionals_by_organisation_and_role(room: Room)
     citizen = await room.as_("citizen")
     for path in ("/accounts", "/organisations"):
         assert (await citizen.get(path)).status_code == 403
+
+
+async def test_an_etag_tells_whether_what_one_sees_changed(room: Room) -> None:
+    gp, poh = await room.as_("gp"), await room.as_("poh")
+    await room.posted(room.ids["shared"])
+    await room.posted(room.ids["shared"])
+    for path in (room.case, f"/threads/{room.ids['shared']}/messages?limit=1", f"/consents/{room.ids['consent']}"):
+        first, again = await gp.request("GET", path), await gp.request("GET", path)
+        assert first.headers["etag"] == again.headers["etag"] != ""
+        other = await poh.request("GET", path)
+        if other.status_code == 200:
+            assert other.headers["etag"] != first.headers["etag"]
+    path = f"/threads/{room.ids['thread']}/messages"
+    before = (await gp.get(path)).headers["etag"]
+    await room.posted(room.ids["thread"])
+    assert (await gp.get(path)).headers["etag"] != before

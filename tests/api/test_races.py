@@ -12,7 +12,7 @@ from tests.api.room import CARE, SHARED, Room, another
 from tests.serving import Service
 from tests.stories import Table, account_of, consent, open_table, seat, thread
 
-ROUNDS = 6
+ROUNDS = 4
 _numbers = count(1)
 
 
