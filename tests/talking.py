@@ -21,6 +21,7 @@ class Talk:
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.heard: list[Frame] = []
+        self.raw: list[bytes] = []
         self.closed: int | None = None
         self.on_frame: Callable[[Frame], None] = self.heard.append
         self._news = asyncio.Event()
@@ -29,6 +30,7 @@ class Talk:
     async def _read(self) -> None:
         try:
             async for text in self.connection:
+                self.raw.append(text.encode() if isinstance(text, str) else text)
                 self.on_frame(orjson.loads(text))
                 self._news.set()
         except ConnectionClosed:

@@ -140,22 +140,29 @@ create function read_stream(p_source text, p_case uuid, p_after bigint, p_limit 
                             p_listeners uuid[])
 returns table (seq bigint, id uuid, type text, at timestamptz, actor_account_id uuid, actor_engagement_id uuid,
                thread_id uuid, patient_id uuid, category text, domain text, kind text, refers_to uuid, data jsonb,
-               body_sealed bytea, addressees uuid[], retracted boolean, audience uuid[], version bigint)
+               body_sealed bytea, addressees uuid[], retracted boolean, bound_seq bigint, audience uuid[], version bigint)
 language sql volatile as $$
-    with event as (
-        select e.*, h.access_version, (
+    with bound as (
+        -- What takes a message back shows no earlier than the message: else it would tell that there was one.
+        select e.*, h.access_version,
+               case when e.type = 'message.retracted'
+                    then (select r.seq from case_event r where r.case_id = e.case_id and r.id = e.refers_to)
+                    else e.seq end as bound_seq
+          from case_event e join case_head h on h.case_id = e.case_id
+         where e.case_id = p_case and e.seq > p_after
+         order by e.seq limit p_limit
+    ), event as (
+        select e.*, (
             select array_agg(l.engagement_id) from unnest(p_listeners) as l (engagement_id)
              where l.engagement_id = any (e.addressees)
                 or (e.category is not null and exists (
                    select 1 from access_grant g
                    where g.case_id = e.case_id and g.engagement_id = l.engagement_id
                      and (e.patient_id is null or g.patient_id = e.patient_id)
-                     and g.category = e.category and g.domain = e.domain and g.visible_from_seq <= e.seq
+                     and g.category = e.category and g.domain = e.domain and g.visible_from_seq <= e.bound_seq
                      and g.valid_from <= p_now and (g.valid_until is null or g.valid_until > p_now)))
             ) as heard_by
-          from case_event e join case_head h on h.case_id = e.case_id
-         where e.case_id = p_case and e.seq > p_after
-         order by e.seq limit p_limit
+          from bound e
     ), logged as (
         insert into audit_event (id, recorded_at, action, action_code, outcome, case_id, patient_id, entity_type,
                                  category, domain, access_version, policy_version, origin, source, audience, first_seq,
@@ -167,7 +174,7 @@ language sql volatile as $$
     )
     select e.seq, e.id, e.type, e.at, e.actor_account_id, e.actor_engagement_id, e.thread_id, e.patient_id, e.category,
            e.domain, e.kind, e.refers_to, e.data, case when e.heard_by is null then null else e.body_sealed end,
-           e.addressees, e.retracted_seq is not null, e.heard_by, e.access_version
+           e.addressees, e.retracted_seq is not null, e.bound_seq, e.heard_by, e.access_version
       from event e order by e.seq
 $$
 """

@@ -192,7 +192,7 @@ def agreed(read: Read, snapshot: Snapshot, listeners: Iterable[EngagementId]) ->
     if row["addressees"]:
         return read.audience
     label = (row["patient_id"], Category(row["category"]), Domain(row["domain"]))
-    policy = frozenset(one for one in listeners if snapshot.reads(one, label, read.seq, read.read_at))
+    policy = frozenset(one for one in listeners if snapshot.reads(one, label, row["bound_seq"], read.read_at))
     return _both(policy, read.audience, same_version=snapshot.version == read.version)
 
 

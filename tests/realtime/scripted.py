@@ -70,6 +70,7 @@ class World:
         """Append an event and return its position."""
         row: dict[str, Any] = {
             "seq": len(self.events) + 1,
+            "bound_seq": len(self.events) + 1,
             "id": uuid4(),
             "type": type_,
             "at": self.at,
