@@ -282,7 +282,7 @@ begin
     return null;
 end
 $$""",
-    # who may see what now or at a past moment: all of it for who oversees the case, one's own rows for others
+    # who may see what now or at a past moment: all of it for the case manager, a subject's own, or else the actor's own
     "case_access(p_case uuid, p_at timestamptz)": f"""
 returns table (member_id uuid, engagement_id uuid, patient_id uuid, category text, domain text, may_write boolean,
                ground text, consent_id uuid, valid_until timestamptz)
@@ -298,7 +298,7 @@ language sql stable {DEFINER} as $$
               from ended_grant where case_id = p_case) g
      where g.valid_from <= p_at and (g.valid_until is null or g.valid_until > p_at)
        and (p_at >= current_instant() or g.granted_at <= p_at) and (g.ended_at is null or g.ended_at > p_at)
-       and (g.engagement_id = current_engagement() or oversees(p_case))
+       and (g.engagement_id = current_engagement() or manages(p_case) or is_me(g.patient_id))
 $$""",
     "may_write(p_case uuid, p_engagement uuid, p_patient uuid, p_category text, p_domain text)": f"""
 returns boolean language sql stable {DEFINER} as $$
