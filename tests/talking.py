@@ -109,20 +109,20 @@ class Talk:
         await self.many("pong", before + 1)
 
     async def close(self) -> None:
-        """Hang up."""
-        await self.connection.close()
+        """Hang up, if that has not happened."""
+        if self.closed is None:
+            await self.connection.close()
         await self._reader
 
 
 @asynccontextmanager
 async def dial(url: str, **options: Any) -> AsyncIterator[Talk]:
     """Open a socket without authenticating."""
-    async with connect(url, subprotocols=["overlegtafel.v1"], compression=None, **options) as connection:  # type: ignore[list-item]
-        talk = Talk(connection)
-        try:
-            yield talk
-        finally:
-            await talk.close()
+    talk = Talk(await connect(url, subprotocols=["overlegtafel.v1"], compression=None, **options))  # type: ignore[list-item]
+    try:
+        yield talk
+    finally:
+        await talk.close()
 
 
 def socket_url(url: str) -> str:
