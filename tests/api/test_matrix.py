@@ -15,6 +15,7 @@ from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
 from tests.api.room import ABSENT, CARE, NAME, Room, another, problem_of
 from tests.serving import Caller
 from tests.stories import account_of
+from tests.talking import talking
 
 Json = dict[str, Any]
 PROFESSIONALS = {"gp", "poh", "district-nurse", "specialist", "social-worker"}
@@ -262,6 +263,62 @@ async def test_what_is_public_needs_no_token(room: Room, name: str) -> None:
     assert answer.status_code == one.status
     records = await room.records(answer)
     assert [record["action"] for record in records] == (["token:issue"] if name == "issueDemoToken" else [])
+
+
+# Frames
+
+
+async def frame_records(room: Room, persona: str, action: str) -> list[tuple[str, str | None, str | None]]:
+    rows = await room.owner.fetch(
+        "select outcome, reason, case_id from audit_event where origin = 'socket' and action = $1"
+        " and actor_account_id = $2 order by recorded_at",
+        action,
+        await account_of(room.instance, persona),
+    )
+    return [(row["outcome"], row["reason"], row["case_id"] and str(row["case_id"])) for row in rows]
+
+
+async def test_a_stranger_cannot_tell_a_case_from_none_on_a_socket(room: Room) -> None:
+    stranger = await room.as_("gp-other")
+    async with talking(stranger) as talk:
+        for case_id in (room.case_id, ABSENT, "no-such-id", room.case_id.upper()):
+            await talk.say("join", caseId=case_id)
+        for thread_id in (room.ids["thread"], ABSENT, "no-such-id"):
+            await talk.say("post", clientId="c", threadId=thread_id, text="Hallo")
+            await talk.say("typing", threadId=thread_id)
+        await talk.hear("error", lambda _: len([one for one in talk.heard if one["op"] == "error"]) == 10)
+        told = [one for one in talk.heard if one["op"] == "error"]
+    assert {str(one) for one in told if "clientId" not in one} == {str(told[0])}
+    assert len({str(one) for one in told if "clientId" in one}) == 1
+    assert told[0]["problem"]["code"] == "not-found"
+    joins = await frame_records(room, "gp-other", "case:listen")
+    assert joins == [("denied", "not-found", room.case_id), ("denied", "not-found", None)]
+    posts = await frame_records(room, "gp-other", "message:post")
+    assert sorted(posts, key=str) == [("denied", "not-found", room.case_id), ("denied", "not-found", None)]
+
+
+async def test_every_audited_frame_leaves_a_record_of_success(room: Room) -> None:
+    poh = await room.as_("poh")
+    async with talking(poh, room.case_id) as talk:
+        await talk.say("post", clientId="m1", threadId=room.ids["thread"], text="Over de lijn")
+        await talk.hear("ack")
+        await talk.event("message.posted")
+    for action in ("socket:authenticate", "case:listen", "message:post"):
+        assert ("success", None) in {one[:2] for one in await frame_records(room, "poh", action)}, action
+    heard = await room.owner.fetchval(
+        "select count(*) from audit_event where action = 'event:deliver' and origin = 'socket' and case_id = $1"
+        " and $2 = any(audience)",
+        room.case_id,
+        await room.owner.fetchval(
+            "select id from engagement where account_id = $1", await account_of(room.instance, "poh")
+        ),
+    )
+    assert heard >= 1
+
+
+async def test_who_never_sits_at_a_table_gets_no_ticket(room: Room) -> None:
+    for persona in sorted(OFFICE):
+        assert (await (await room.as_(persona)).post("/realtime-tickets")).status_code == 403
 
 
 def test_the_matrix_is_whole() -> None:
