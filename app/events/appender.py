@@ -8,7 +8,8 @@ Source: DESIGN 4.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -31,6 +32,8 @@ from app.events.service import KeyReused
 BATCH_MAX = 256
 WAITING_MAX = 10_000
 TRIES_MAX = 8
+TRIES_FREE = 2  # a post that came too late so often is decided while its case stands still
+HOLD = "select from case_head where case_id = $1 for no key update"
 LANES_MAX = 2  # each holds a connection while it waits; the others are for the batches that need not
 log = structlog.get_logger()
 
@@ -85,6 +88,7 @@ class _Waiting:
     done: Done
     body: bytes = b""
     tries: int = 0
+    refusals: int = 0
 
     def answer(self, result: "Appended | DomainError") -> None:
         """Tell what became of the post; a listener's fault must not stop the writer for everybody."""
@@ -202,7 +206,7 @@ class Appender:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await self._write(self._waiting, wait=False)
+            await self._write(self._waiting)
         await asyncio.gather(*self._lane_tasks)
 
     async def _run_lane(self, case_id: CaseId) -> None:
@@ -210,49 +214,69 @@ class Appender:
         lane = self._lanes[case_id]
         while lane:
             async with self._lane_turns:
-                await self._write(lane, wait=True)
+                await self._write(lane, lane_of=case_id)
         del self._lanes[case_id]
 
-    async def _write(self, queue: deque[_Waiting], *, wait: bool) -> None:
+    async def _write(self, queue: deque[_Waiting], *, lane_of: CaseId | None = None) -> None:
         """Take a batch from a queue, decide and seal it, append it; each item is then answered or waits again."""
         taken = [queue.popleft() for _ in range(min(BATCH_MAX, len(queue)))]
-        now = self._clock() or datetime.now(UTC)
-        batch: list[_Ready] = []
-        held: list[_Waiting] = []
-        keys: set[tuple[object, ...]] = set()
-        for waiting in taken:
-            key = (waiting.post.actor.account_id, waiting.post.thread_id, waiting.post.key)
-            if waiting.post.key is not None and key in keys:
-                held.append(waiting)  # its twin goes first; then it is a replay
-                continue
-            keys.add(key)
-            ready = await self._prepare(waiting, now, in_lane=wait)
-            if ready is not None:
-                batch.append(ready)
-        queue.extendleft(reversed(held))
-        if not batch:
-            return
+        late = lane_of is not None and any(waiting.tries >= TRIES_FREE for waiting in taken)
+        batch: list[_Ready] | None = None
         try:
-            listeners, answered = await self._append(batch, wait=wait)
+            async with self._held(lane_of if late else None) as database:
+                batch = await self._decided(taken, queue, in_lane=lane_of is not None)
+                if not batch:
+                    return
+                listeners, answered = await self._append(batch, database, wait=lane_of is not None)
         except Exception as error:
-            if isinstance(error, asyncpg.InsufficientPrivilegeError) and _is_row_refused(error):
-                await self._write_apart(batch, wait=wait)
+            if batch and isinstance(error, asyncpg.InsufficientPrivilegeError) and _is_row_refused(error):
+                await self._write_apart(batch, lane_of)
                 return
             if isinstance(error, FAILURES):
                 log.warning("appender.failed", error=type(error).__name__)
             else:
                 log.exception("appender.broken")
-            for item in batch:
-                item.done(Unavailable())
+            for waiting in taken if batch is None else [item.waiting for item in batch]:
+                waiting.answer(Unavailable())
             return
         if answered.written:
             self._tell(batch, listeners, answered)
             return
-        settled = [self._settle(item, outcome) for item, outcome in zip(batch, answered.outcomes, strict=True)]
-        again = [item for item, unsettled in zip(batch, settled, strict=True) if unsettled]
-        queue.extendleft(item.waiting for item in reversed(again))
+        self._settle_all(batch, answered, queue, in_lane=lane_of is not None)
 
-    async def _write_apart(self, batch: list[_Ready], *, wait: bool) -> None:
+    @asynccontextmanager
+    async def _held(self, case_id: CaseId | None) -> AsyncIterator["_Database"]:
+        """Give the database to append through; with a case, its head is held from before its rights are looked at.
+
+        Where rights change without a pause, a post that is decided first would come too late for ever.
+        """
+        if case_id is None:
+            yield self._pool
+            return
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(HOLD, case_id)
+            self._decider.forget(case_id)
+            yield connection
+
+    async def _decided(self, taken: Iterable[_Waiting], queue: deque[_Waiting], *, in_lane: bool) -> list[_Ready]:
+        """Decide and seal what was taken; of equal keys the first, so that the others become replays."""
+        now = self._clock() or datetime.now(UTC)
+        batch: list[_Ready] = []
+        twins: list[_Waiting] = []
+        keys: set[tuple[object, ...]] = set()
+        for waiting in taken:
+            key = (waiting.post.actor.account_id, waiting.post.thread_id, waiting.post.key)
+            if waiting.post.key is not None and key in keys:
+                twins.append(waiting)
+                continue
+            keys.add(key)
+            ready = await self._prepare(waiting, now, in_lane=in_lane)
+            if ready is not None:
+                batch.append(ready)
+        queue.extendleft(reversed(twins))
+        return batch
+
+    async def _write_apart(self, batch: list[_Ready], lane_of: CaseId | None) -> None:
         """Row-level security refused a row and with it the batch: write each item alone to find which.
 
         A row refused alone, decided afresh, means that policy and database disagree; the database wins, and it is an
@@ -261,14 +285,14 @@ class Appender:
         for item in batch:
             waiting = item.waiting
             self._decider.forget(item.decision.case_id)
-            waiting.tries += 1
-            if len(batch) == 1 and waiting.tries > 1:
+            waiting.refusals += 1
+            if len(batch) == 1 and waiting.refusals > 1:
                 log.error("access.disagreement", where="append")
                 item.done(NotFound())
                 continue
             alone = deque([waiting])
             while alone:
-                await self._write(alone, wait=wait)
+                await self._write(alone, lane_of=lane_of)
 
     async def _prepare(self, waiting: _Waiting, now: datetime, *, in_lane: bool) -> _Ready | None:
         """Decide a post and seal its body; None when it was answered, or waits in its case's own lane."""
@@ -293,10 +317,10 @@ class Appender:
             return None
         return _Ready(waiting, decision)
 
-    async def _append(self, batch: list[_Ready], *, wait: bool) -> tuple[Listeners, Answer]:
+    async def _append(self, batch: list[_Ready], database: "_Database", *, wait: bool) -> tuple[Listeners, Answer]:
         """Run the statement and return what it did, with who listened when it was sent."""
         listeners = {case_id: frozenset(self._listeners(case_id)) for case_id, _ in labels(batch)}
-        rows = await self._pool.fetch(
+        rows = await database.fetch(
             STATEMENT, *arguments(batch, listeners, now=self._clock(), wait=wait, source=self._source)
         )
         return listeners, answer(batch, [dict(row) for row in rows])
@@ -313,6 +337,15 @@ class Appender:
             self._on_appended(appended)
         except Exception:
             log.exception("appender.delivery-broken")
+
+    def _settle_all(self, batch: list[_Ready], answered: Answer, queue: deque[_Waiting], *, in_lane: bool) -> None:
+        """Settle a batch that was not written; what is to be sent again goes before what came later, in order."""
+        again = [item for item, outcome in zip(batch, answered.outcomes, strict=True) if self._settle(item, outcome)]
+        late = set() if in_lane else {i.decision.case_id for i in again if i.waiting.tries >= TRIES_FREE}
+        for item in again:
+            if item.decision.case_id in late:
+                self._enter_lane(item)
+        queue.extendleft(item.waiting for item in reversed(again) if item.decision.case_id not in late)
 
     def _settle(self, item: _Ready, outcome: Outcome) -> bool:
         """Answer an item that stood in the way of its batch; True when it is to be sent again."""
@@ -345,6 +378,14 @@ class Appender:
         task = asyncio.create_task(self._run_lane(case_id), name="appender-lane")
         self._lane_tasks.add(task)
         task.add_done_callback(self._lane_tasks.discard)
+
+
+class _Database(Protocol):
+    """The pool, or one connection of it in a transaction."""
+
+    async def fetch(self, query: str, /, *arguments: object) -> list["asyncpg.Record"]:
+        """Run a statement and return its rows."""
+        ...
 
 
 def _is_row_refused(error: asyncpg.InsufficientPrivilegeError) -> bool:

@@ -18,7 +18,7 @@ from app.audit.records import Origin
 from app.core.errors import DomainError, NotFound, Unavailable
 from app.core.ids import CaseId, PatientId, ThreadId
 from app.crypto.sealing import DataKey, new_data_key
-from app.events.appender import Appended, Appender
+from app.events.appender import HOLD, Appended, Appender
 from app.events.batch import STATEMENT
 from app.events.posting import Decision, Post
 from tests.realtime.conftest import Alarms
@@ -45,6 +45,28 @@ class Table:
     forgotten: int = 0
     delivered: list[Appended] = field(default_factory=list)
     on_appended: Callable[[], None] = lambda: None
+    holding: bool = False
+    breaks: str = ""
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator["Table"]:
+        yield self
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        try:
+            yield
+            if self.breaks == "commit":
+                raise OSError("commit")
+        finally:
+            self.holding = False
+
+    async def execute(self, statement: str, case_id: UUID) -> None:
+        assert statement == HOLD
+        await asyncio.sleep(0)
+        if self.breaks == "hold":
+            raise OSError("hold")
+        self.holding = True
 
     async def fetch(self, statement: str, *arguments: Any) -> Rows:
         assert statement == STATEMENT
@@ -203,6 +225,40 @@ async def test_a_delivery_that_fails_stops_nobody(alarms: Alarms) -> None:
         assert (await appender.append(post())).seq == 1
         assert (await appender.append(post())).seq == 2
     assert alarms.taken() == ["appender.delivery-broken"] * 2
+
+
+async def test_a_post_that_always_comes_too_late_is_decided_while_its_case_stands_still() -> None:
+    table = Table()
+    table.answer = lambda _cases, ids, _wait: (
+        None if table.holding else [outcome(n, "stale") for n in range(1, len(ids) + 1)]
+    )
+    order: list[str] = []
+
+    def done(one: Post, result: Appended | DomainError) -> None:
+        assert isinstance(result, Appended), result
+        order.append(one.text)
+
+    async with appending(table) as appender:
+        for number in range(30):
+            appender.submit(post(1, str(number)), done)
+            if number % 7 == 0:
+                await asyncio.sleep(0.005)
+        await until(lambda: len(order) == 30)
+    assert order == [str(number) for number in range(30)]
+    assert not table.holding
+
+
+@pytest.mark.parametrize("where", ["hold", "commit"])
+async def test_a_held_case_that_fails_answers_everybody_once(where: str) -> None:
+    table = Table(breaks=where)
+    table.answer = lambda _cases, ids, _wait: (
+        None if table.holding else [outcome(n, "stale") for n in range(1, len(ids) + 1)]
+    )
+    async with appending(table) as appender:
+        results = await asyncio.gather(*(appender.append(post()) for _ in range(5)), return_exceptions=True)
+        assert {type(result) for result in results} == {Unavailable}
+        table.breaks = ""
+        assert isinstance(await appender.append(post()), Appended)
 
 
 async def test_a_busy_case_waits_in_order_and_holds_up_nobody() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 import orjson
 import pytest
 
@@ -48,7 +49,7 @@ class Client:
     async def live(self) -> None:
         """Stay connected until told that it is done."""
         while not self.done.is_set():
-            ticket = await self.caller.made("/realtime-tickets")
+            ticket = await made(self.caller, "/realtime-tickets")
             async with dial(socket_url(self.caller.instance.url)) as talk:
                 await talk.say("authenticate", ticket=ticket["ticket"])
                 cursor = {} if self.cursor is None else {"cursor": self.cursor}
@@ -113,7 +114,7 @@ class Client:
         cursor: str | None = ""
         while cursor is not None and thread_id in self.known:
             params: dict[str, str | int] = {"limit": 100, **({"cursor": cursor} if cursor else {})}
-            answer = await self.caller.get(f"/threads/{thread_id}/messages", **params)
+            answer = await got(self.caller, f"/threads/{thread_id}/messages", **params)
             if answer.status_code == 404 or thread_id not in self.known:
                 return
             page = answer.json()
@@ -122,15 +123,35 @@ class Client:
             cursor = page["nextCursor"]
 
 
+async def made(caller: Caller, path: str, body: object = None) -> dict[str, object]:
+    """POST until the service has time for it."""
+    while True:
+        answer = await caller.post(path, body)
+        if answer.status_code != 503:
+            assert answer.status_code == 201, answer.text
+            found: dict[str, object] = answer.json()
+            return found
+        await asyncio.sleep(0.1)
+
+
+async def got(caller: Caller, path: str, **params: str | int) -> httpx.Response:
+    """GET until the service has time for it."""
+    while True:
+        answer = await caller.get(path, **params)
+        if answer.status_code != 503:
+            return answer
+        await asyncio.sleep(0.1)
+
+
 async def projection(caller: Caller, case_id: str) -> dict[str, dict[str, str]]:
     """Return what the server shows now: the messages by thread."""
     found: dict[str, dict[str, str]] = {}
-    for item in (await caller.get(f"/cases/{case_id}/threads", limit=100)).json()["items"]:
+    for item in (await got(caller, f"/cases/{case_id}/threads", limit=100)).json()["items"]:
         cursor: str | None = ""
         shown = found[item["id"]] = {}
         while cursor is not None:
             params: dict[str, str | int] = {"limit": 100, **({"cursor": cursor} if cursor else {})}
-            page = (await caller.get(f"/threads/{item['id']}/messages", **params)).json()
+            page = (await got(caller, f"/threads/{item['id']}/messages", **params)).json()
             shown.update({message["id"]: message["text"] for message in page["items"]})
             cursor = page["nextCursor"]
     return found
@@ -159,11 +180,11 @@ class Load:
         while not self.stopping:
             caller = await self.on(persona)
             thread_id = self.threads[self.chance.choice(CATEGORIES)]
-            made = await caller.made(f"/threads/{thread_id}/messages", {"text": f"{name} {number}"})
+            posted = await caller.made(f"/threads/{thread_id}/messages", {"text": f"{name} {number}"})
             number += 1
             self.posted += 1
             if self.chance.random() < 0.05:
-                await caller.made(f"/messages/{made['id']}/retraction", {"reason": "error"})
+                await made(caller, f"/messages/{posted['id']}/retraction", {"reason": "error"})
 
     async def decide(self, decisions: int) -> None:
         """Give and withdraw at random."""
@@ -171,9 +192,10 @@ class Load:
             guest, category = self.chance.choice(GUESTS), self.chance.choice(CATEGORIES)
             given = self.consents.pop((guest, category), None)
             if given is not None:
-                await (await self.on("citizen")).made(f"/consents/{given}/withdrawal")
+                await made(await self.on("citizen"), f"/consents/{given}/withdrawal")
                 continue
-            made = await (await self.on("gp")).made(
+            recorded = await made(
+                await self.on("gp"),
                 f"/cases/{self.table.case_id}/consents",
                 {
                     "patientId": self.table.patient_id,
@@ -186,7 +208,7 @@ class Load:
                     "textVersion": "nl-2026-1",
                 },
             )
-            self.consents[(guest, category)] = str(made["id"])
+            self.consents[(guest, category)] = str(recorded["id"])
 
 
 @asynccontextmanager
@@ -222,14 +244,13 @@ async def under_load(
         joined = asyncio.ensure_future(asyncio.gather(*(client.here.wait() for client in clients)))
         waiting: list[asyncio.Future[Any]] = [joined, *living]
         await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
-        for task in living:
-            if task.done():
-                task.result()
+        the_living(living)
         assert joined.done()
         writing = [asyncio.create_task(load.write(*who)) for who in (("gp", "a"), ("poh", "b"), ("gp", "c"))]
         await load.decide(decisions)
         load.stopping = True
         await asyncio.gather(*writing)
+        the_living(living)
         await settled(lambda: all_caught_up(clients, load))
         for client in clients:
             client.done.set()
@@ -264,6 +285,13 @@ def kept(threads: Iterable[str], messages: Mapping[str, Mapping[str, str]]) -> s
 
 def sizes(found: set[tuple[str, str, str]]) -> dict[str, int]:
     return dict(Counter(one[0][:8] for one in found))
+
+
+def the_living(tasks: Iterable["asyncio.Task[None]"]) -> None:
+    """Fail with whatever a client failed with."""
+    for task in tasks:
+        if task.done():
+            task.result()
 
 
 async def settled(differ: Callable[[], Awaitable[list[str]]], *, seconds: float = 30) -> None:
