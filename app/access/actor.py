@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.access.vocabulary import Domain, Law, Purpose, Role
+from app.access.vocabulary import Acr, ClientScope, Domain, Law, Purpose, Role
 from app.core.ids import AccountId, EngagementId, LoginSessionId, OrganisationId
 
 
@@ -11,7 +11,8 @@ from app.core.ids import AccountId, EngagementId, LoginSessionId, OrganisationId
 class Actor:
     """The person and engagement that entered a transaction, as the database knows them, and where they came from.
 
-    ``responsible_account_id`` is the professional on whose behalf a POH acts (DOMAIN R-29).
+    ``responsible_account_id`` is the professional on whose behalf a POH acts (DOMAIN R-29). ``scopes`` are those of
+    the session of an integration; ``locked`` means that the screen waits for a factor.
     """
 
     account_id: AccountId
@@ -23,8 +24,10 @@ class Actor:
     law: Law | None
     responsible_account_id: AccountId | None
     login_session_id: LoginSessionId
-    acr: str
+    acr: Acr
     authenticated_at: datetime
+    scopes: frozenset[ClientScope] = frozenset()
+    locked: bool = False
 
     @property
     def purpose(self) -> Purpose:

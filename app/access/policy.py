@@ -6,14 +6,23 @@ Three kinds: ``RolePermit`` (the role suffices), ``SelfPermit`` (one's own lists
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import InitVar, dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app.access.actor import Actor
-from app.access.tables import RECORDERS, ROLE_ACTIONS
-from app.access.vocabulary import Action, Category, Domain, Ground, Role
-from app.core.errors import DomainError, Forbidden, NotFound
+from app.access.tables import (
+    ANY_FACTOR,
+    FRESH,
+    FRESH_SECONDS,
+    RECORDERS,
+    ROLE_ACTIONS,
+    SCOPE_ACTIONS,
+    TWO_FACTORS,
+    WHILE_LOCKED,
+)
+from app.access.vocabulary import Action, Category, ClientScope, Domain, Ground, Role
+from app.core.errors import DomainError, Forbidden, NotFound, Unauthenticated
 from app.core.ids import AccountId, CaseId, ConsentId, MemberId, PatientId, ThreadId
 
 _MAKER = object()
@@ -146,10 +155,10 @@ class RolePermit(Permit):
     actor: Actor
     action: Action
     now: datetime
-    _maker: object = field(repr=False, compare=False)
+    maker: InitVar[object]  # not kept, so that a permit cannot be copied into another
 
-    def __post_init__(self) -> None:
-        _require_maker(self._maker)
+    def __post_init__(self, maker: object) -> None:
+        _require_maker(maker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +168,10 @@ class SelfPermit(Permit):
     actor: Actor
     action: Action
     now: datetime
-    _maker: object = field(repr=False, compare=False)
+    maker: InitVar[object]  # not kept, so that a permit cannot be copied into another
 
-    def __post_init__(self) -> None:
-        _require_maker(self._maker)
+    def __post_init__(self, maker: object) -> None:
+        _require_maker(maker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +183,10 @@ class CasePermit(Permit):
     now: datetime
     standing: Standing
     holding: Holding | None
-    _maker: object = field(repr=False, compare=False)
+    maker: InitVar[object]  # not kept, so that a permit cannot be copied into another
 
-    def __post_init__(self) -> None:
-        _require_maker(self._maker)
+    def __post_init__(self, maker: object) -> None:
+        _require_maker(maker)
 
     @property
     def case_id(self) -> CaseId:
@@ -190,13 +199,30 @@ def _require_maker(maker: object) -> None:
         raise TypeError("permits are made by app.access.policy alone")
 
 
+class SessionLocked(Unauthenticated):
+    """Raised while the screen of a session is locked: ``POST /reauthentications`` opens it."""
+
+    code = "session-locked"
+    title = "The screen is locked"
+
+
+class StepUpNeeded(Unauthenticated):
+    """Raised when the session shows too few factors, or showed them too long ago.
+
+    ``POST /reauthentications`` with a factor mends it. Source: RFC 9470.
+    """
+
+    code = "reauthentication-needed"
+    title = "This needs another factor, or a fresh one"
+
+
 def authorize_role(actor: Actor, action: Action, *, now: datetime) -> RolePermit:
     """Return a permit that rests on the role alone.
 
     Raises:
         Forbidden: the role may not do this.
     """
-    _require_role(actor, action)
+    _require_role(actor, action, now)
     return RolePermit(actor, action, now, _MAKER)
 
 
@@ -206,23 +232,45 @@ def authorize_self(actor: Actor, action: Action, *, now: datetime) -> SelfPermit
     Raises:
         Forbidden: the role has no such lists.
     """
-    _require_role(actor, action)
+    _require_role(actor, action, now)
     return SelfPermit(actor, action, now, _MAKER)
 
 
-def _require_role(actor: Actor, action: Action) -> None:
+def _require_role(actor: Actor, action: Action, now: datetime) -> None:
+    """Refuse what the role, the integration's scope or the shown factors do not reach.
+
+    Raises:
+        Forbidden: the role or scope never may.
+        SessionLocked, StepUpNeeded: it may, once a factor is shown.
+    """
     if actor.role not in ROLE_ACTIONS.get(action, frozenset()):
         raise Forbidden
+    if actor.role is Role.INTEGRATION and action in _SCOPED and action not in _opened_by(actor.scopes):
+        raise Forbidden("The client has no scope for this.")
+    if actor.locked and action not in WHILE_LOCKED:
+        raise SessionLocked
+    if action not in ANY_FACTOR and actor.acr not in TWO_FACTORS:
+        raise StepUpNeeded
+    if action in FRESH and now >= actor.authenticated_at + timedelta(seconds=FRESH_SECONDS):
+        raise StepUpNeeded
+
+
+def _opened_by(scopes: Iterable[ClientScope]) -> frozenset[Action]:
+    return frozenset(action for scope in scopes for action in SCOPE_ACTIONS[scope])
+
+
+_SCOPED = _opened_by(ClientScope)
 
 
 def authorize(actor: Actor, action: Action, standing: Standing | None, *, now: datetime) -> CasePermit:
     """Return a permit for one case.
 
     Raises:
+        SessionLocked, StepUpNeeded: another factor is needed first.
         Forbidden: the role never may, or the actor sees the thing but may not do this to it.
         NotFound: there is no such thing for this actor.
     """
-    _require_role(actor, action)
+    _require_role(actor, action, now)
     if standing is None:
         raise NotFound
     denial = _denial(actor, action, standing, now)
@@ -291,7 +339,7 @@ def authorize_post(actor: Actor, cell: Cell, holdings: Iterable[Holding], *, now
         NotFound: the actor may not read there.
         Forbidden: the actor may read there, but not write, or its role never may.
     """
-    _require_role(actor, Action.MESSAGE_POST)
+    _require_role(actor, Action.MESSAGE_POST, now)
     fitting = [holding for holding in holdings if holding.cell == cell and holding.active(now)]
     if not fitting:
         raise NotFound

@@ -7,9 +7,9 @@ Source: DESIGN 5; KNMG richtlijn Omgaan met medische gegevens; Wmo 2015 chapter 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from app.access.vocabulary import PARTICIPANTS, PROFESSIONALS, Action, Category, Domain, Law, Role
+from app.access.vocabulary import PARTICIPANTS, PROFESSIONALS, Acr, Action, Category, ClientScope, Domain, Law, Role
 
-POLICY_VERSION = "2026-1"
+POLICY_VERSION = "2026-2"
 
 C = Category
 READ, WRITE = False, True
@@ -83,16 +83,26 @@ IMPLIED = (C.IDENTIFICATION, C.CONTACT_NETWORK)
 
 _EVERYONE = frozenset(Role)
 _CASE_FOLK = PARTICIPANTS
+_PERSONS = frozenset(Role) - {Role.INTEGRATION}
+_REGION = frozenset({Role.REGION_ADMIN})
+_ADMINS = frozenset({Role.REGION_ADMIN, Role.ORG_ADMIN})
+_RESETTERS = _ADMINS | {Role.PRIVACY_OFFICER, Role.GP}
 
 ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
         Action.ACCOUNT_LIST: PROFESSIONALS,
-        Action.AUDIT_SEARCH: frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER}),
+        Action.ACTIVATION_ISSUE: PROFESSIONALS,
+        Action.ACTIVATION_USE: frozenset({Role.CITIZEN}),
+        Action.AUDIT_SEARCH: frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER, Role.INTEGRATION}),
         Action.CASE_ACCESS: _CASE_FOLK,
         Action.CASE_LIST: _CASE_FOLK,
         Action.CASE_LISTEN: _CASE_FOLK,
         Action.CASE_OPEN: PROFESSIONALS | {Role.CITIZEN},
         Action.CASE_READ: _CASE_FOLK,
+        Action.CLIENT_CHANGE: _ADMINS,
+        Action.CLIENT_LIST: _ADMINS,
+        Action.CLIENT_REGISTER: _ADMINS,
+        Action.CLIENT_SUSPEND: _ADMINS,
         Action.CONSENT_GIVE: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
         Action.CONSENT_LIST: _CASE_FOLK,
         Action.CONSENT_PREVIEW: _CASE_FOLK,
@@ -100,10 +110,24 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.CONSENT_TEXT_LIST: _EVERYONE,
         Action.CONSENT_WITHDRAW: _CASE_FOLK,
         Action.CONTRIBUTION_LIST: _CASE_FOLK,
+        Action.CREDENTIAL_ADD: _PERSONS,
+        Action.CREDENTIAL_LIST: _PERSONS,
+        Action.CREDENTIAL_REMOVE: _PERSONS,
+        Action.ENGAGEMENT_CONFIRM: _ADMINS,
+        Action.ENGAGEMENT_CREATE: _ADMINS,
+        Action.ENGAGEMENT_END: _ADMINS,
+        Action.ENGAGEMENT_LIST: _ADMINS,
+        Action.ENGAGEMENT_PREVIEW: _ADMINS,
+        Action.ENGAGEMENT_SUSPEND: _ADMINS,
+        Action.ENROLMENT_ISSUE: _ADMINS,
+        Action.ENROLMENT_USE: _EVERYONE,
+        Action.FACTOR_RESET_CONFIRM: _RESETTERS,
+        Action.FACTOR_RESET_LIST: _RESETTERS,
+        Action.FACTOR_RESET_REQUEST: _RESETTERS,
         Action.INVITATION_ACCEPT: _CASE_FOLK,
         Action.INVITATION_LIST: _CASE_FOLK,
         Action.INVITATION_REFUSE: _CASE_FOLK,
-        Action.ME_READ: _EVERYONE,
+        Action.LOGIN_ENTER: _EVERYONE,
         Action.MEMBER_END: _CASE_FOLK,
         Action.MEMBER_INVITE: _CASE_FOLK,
         Action.MEMBER_LIST: _CASE_FOLK,
@@ -112,20 +136,55 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.MESSAGE_POST: _CASE_FOLK,
         Action.MESSAGE_READ: _CASE_FOLK | {Role.PRIVACY_OFFICER},
         Action.MESSAGE_RETRACT: _CASE_FOLK,
-        Action.ORGANISATION_LIST: PROFESSIONALS | {Role.ORG_ADMIN, Role.AUDITOR, Role.PRIVACY_OFFICER},
+        Action.ME_READ: _EVERYONE,
+        Action.ORGANISATION_AGREE: _REGION,
+        Action.ORGANISATION_CHANGE: _REGION,
+        Action.ORGANISATION_CREATE: _REGION,
+        Action.ORGANISATION_LIST: PROFESSIONALS | _ADMINS | {Role.AUDITOR, Role.PRIVACY_OFFICER},
+        Action.ORGANISATION_MERGE: _REGION,
+        Action.ORGANISATION_READ: _ADMINS,
+        Action.ORGANISATION_SUSPEND: _REGION,
         Action.PATIENT_REGISTER: PROFESSIONALS,
         Action.PATIENT_SEARCH: PROFESSIONALS,
-        Action.PUBLIC_TASK_RECORD: _CASE_FOLK,
         Action.PUBLIC_TASK_END: _CASE_FOLK,
+        Action.PUBLIC_TASK_RECORD: _CASE_FOLK,
+        Action.REPLACEMENT_END: PROFESSIONALS,
+        Action.REPLACEMENT_LIST: PROFESSIONALS,
+        Action.REPLACEMENT_START: PROFESSIONALS,
+        Action.SCIM_READ: frozenset({Role.INTEGRATION}),
+        Action.SCIM_WRITE: frozenset({Role.INTEGRATION}),
         Action.SESSION_END: _EVERYONE,
+        Action.SESSION_END_OTHER: _ADMINS | {Role.PRIVACY_OFFICER},
         Action.SESSION_LIST: _EVERYONE,
+        Action.SESSION_LIST_OTHER: _ADMINS | {Role.PRIVACY_OFFICER},
+        Action.SESSION_LOCK: _PERSONS,
+        Action.SESSION_REAUTHENTICATE: _PERSONS,
+        Action.SESSION_SWITCH: _PERSONS,
+        Action.STAFF_IMPORT: _ADMINS,
+        Action.SUBSTITUTE_END: _ADMINS,
+        Action.SUBSTITUTE_LIST: PROFESSIONALS | _ADMINS,
+        Action.SUBSTITUTE_REGISTER: _ADMINS,
         Action.SYSTEM_READ: _EVERYONE,
+        Action.TEAM_CHANGE: _REGION,
+        Action.TEAM_CREATE: _REGION,
+        Action.TEAM_LIST: PROFESSIONALS | _ADMINS,
+        Action.TEAM_MEMBER_ADD: _ADMINS,
+        Action.TEAM_MEMBER_END: _ADMINS,
+        Action.TEAM_MEMBER_LIST: PROFESSIONALS | _ADMINS,
+        Action.TEAM_MERGE: _REGION,
+        Action.TEAM_SUSPEND: _REGION,
         Action.THREAD_LIST: _CASE_FOLK,
         Action.THREAD_OPEN: _CASE_FOLK,
         Action.THREAD_READ: _CASE_FOLK,
         Action.THREAD_TYPING: _CASE_FOLK,
         Action.TICKET_ISSUE: _CASE_FOLK,
+        Action.TOKEN_INTROSPECT: frozenset({Role.INTEGRATION}),
         Action.TOKEN_ISSUE: _EVERYONE,
+        Action.TOKEN_REFRESH: _EVERYONE,
+        Action.TOKEN_REVOKE: _EVERYONE,
+        Action.WORKPLACE_END: frozenset({Role.ORG_ADMIN}),
+        Action.WORKPLACE_LIST: frozenset({Role.ORG_ADMIN}),
+        Action.WORKPLACE_REGISTER: frozenset({Role.ORG_ADMIN}),
     }
 )
 """Role x action. A role that is not named for an action is refused with 403, whatever the case says."""
@@ -138,3 +197,59 @@ TREATING = frozenset(NEED_TO_KNOW)
 
 DOMAIN_OF_TREATMENT = frozenset({Domain.CARE, Domain.YOUTH})
 """Domains in which direct treatment opens cells."""
+
+TWO_FACTORS = frozenset({Acr.TWO_FACTOR, Acr.CLIENT_KEY, Acr.DEMO})
+"""Ways to log in that count as two factors (R-37). A client proves possession of its key; the demo has no factors."""
+
+ANY_FACTOR = frozenset(
+    {
+        Action.CONSENT_TEXT_LIST,
+        Action.CREDENTIAL_ADD,
+        Action.CREDENTIAL_LIST,
+        Action.ENROLMENT_USE,
+        Action.LOGIN_ENTER,
+        Action.ME_READ,
+        Action.SESSION_END,
+        Action.SESSION_LIST,
+        Action.SESSION_LOCK,
+        Action.SESSION_REAUTHENTICATE,
+        Action.SYSTEM_READ,
+        Action.TOKEN_ISSUE,
+        Action.TOKEN_REFRESH,
+        Action.TOKEN_REVOKE,
+    }
+)
+"""What a session may do before its second factor: say who one is, set up a factor, leave. All else needs two."""
+
+WHILE_LOCKED = frozenset({Action.SESSION_REAUTHENTICATE, Action.SESSION_END, Action.SESSION_LOCK})
+"""What a locked screen may do."""
+
+FRESH = frozenset(
+    {
+        Action.CLIENT_CHANGE,
+        Action.CLIENT_REGISTER,
+        Action.CREDENTIAL_REMOVE,
+        Action.ENGAGEMENT_CREATE,
+        Action.ENGAGEMENT_END,
+        Action.ENROLMENT_ISSUE,
+        Action.FACTOR_RESET_CONFIRM,
+        Action.FACTOR_RESET_REQUEST,
+        Action.ORGANISATION_MERGE,
+        Action.STAFF_IMPORT,
+        Action.WORKPLACE_REGISTER,
+    }
+)
+"""What needs a factor shown within ``FRESH_SECONDS``: who can get in, and with what."""
+
+FRESH_SECONDS = 900
+
+SCOPE_ACTIONS: Mapping[ClientScope, frozenset[Action]] = MappingProxyType(
+    {
+        ClientScope.REFERRALS_WRITE: frozenset(),
+        ClientScope.FHIR_READ: frozenset(),
+        ClientScope.AUDIT_READ: frozenset({Action.AUDIT_SEARCH}),
+        ClientScope.SCIM_READ: frozenset({Action.SCIM_READ}),
+        ClientScope.SCIM_WRITE: frozenset({Action.SCIM_READ, Action.SCIM_WRITE}),
+    }
+)
+"""What a scope of an integration opens; without the scope the role alone opens none of it."""

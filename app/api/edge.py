@@ -229,7 +229,7 @@ async def _handle_append(incoming: Incoming, endpoint: Endpoint, inputs: Inputs,
     """Handle a post, which goes through the appender: it decides, writes and records in a statement of its own."""
     services, claims = incoming.services, incoming.claims
     assert claims is not None
-    incoming.entered = entered = await services.actors.of(claims.sid)
+    incoming.entered = entered = await services.actors.of(claims.sid, claims.eng)
     if entered.actor.account_id != claims.sub:
         raise Unauthenticated
     # The role before the look-up: whom no thread is open to must not learn which threads there are.
@@ -266,7 +266,9 @@ async def _enter(incoming: Incoming, claims: Claims, db: AsyncSession) -> Entere
     Raises:
         Unauthenticated: it has ended, or is another account's.
     """
-    incoming.entered = entered = await identity.enter(db, claims.sid, incoming.services.clock())
+    incoming.entered = entered = await identity.enter(
+        db, claims.sid, incoming.services.clock(), engagement_id=claims.eng
+    )
     if entered.actor.account_id != claims.sub:
         raise Unauthenticated
     return entered

@@ -162,7 +162,9 @@ async def _earlier(ctx: AppendContext, message_id: MessageId) -> MessageOut:
     """Return what an earlier post with this key became, under present rights."""
     services = ctx.services
     async with services.database.session() as db, db.begin():
-        entered = await identity.enter(db, ctx.actor.login_session_id, services.clock())
+        entered = await identity.enter(
+            db, ctx.actor.login_session_id, services.clock(), engagement_id=ctx.actor.engagement_id
+        )
         permit = await entitlement.case_permit(db, entered, Action.MESSAGE_READ, "message", message_id)
         info = await threads.message(db, permit, services.crypto, message_id)
         touch = case_touch(

@@ -42,9 +42,9 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """What one renewal found: sessions that ended, and where each case's stream stands (seq, version)."""
+    """What one renewal found: who may speak no more (session, engagement), where each case stands (seq, version)."""
 
-    ended: frozenset[UUID]
+    ended: frozenset[tuple[UUID, UUID]]
     heads: Mapping[CaseId, tuple[int, int]]
 
 
@@ -130,16 +130,17 @@ class Stream:
         row = await self._pool.fetchrow("select seq, access_version from case_head where case_id = $1", case_id)
         return (0, 0) if row is None else (row["seq"], row["access_version"])
 
-    async def lease(self, sessions: Collection[UUID], cases: Collection[CaseId]) -> Leased:
-        """Ask in one statement which sessions ended and where the cases stand."""
+    async def lease(self, sessions: Collection[tuple[UUID, UUID]], cases: Collection[CaseId]) -> Leased:
+        """Ask in one statement which sessions, each in an engagement, ended and where the cases stand."""
         rows = await self._pool.fetch(
-            "select * from lease($1, $2, $3)",
-            list(sessions),
+            "select * from lease($1, $2, $3, $4)",
+            [session for session, _ in sessions],
+            [engagement for _, engagement in sessions],
             list(cases),
             self._clock(),
             timeout=LEASE_TIMEOUT_SECONDS,
         )
         return Leased(
-            ended=frozenset(row["id"] for row in rows if row["kind"] == "ended"),
+            ended=frozenset((row["id"], row["engagement_id"]) for row in rows if row["kind"] == "ended"),
             heads={CaseId(row["id"]): (row["seq"], row["version"]) for row in rows if row["kind"] == "head"},
         )

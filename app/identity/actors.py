@@ -22,26 +22,28 @@ class Actors:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._kept: OrderedDict[UUID, Entered] = OrderedDict()
+        self._kept: OrderedDict[tuple[UUID, UUID], Entered] = OrderedDict()
 
-    async def of(self, session_id: UUID) -> Entered:
-        """Return who acts in a session, and when that was last looked up.
+    async def of(self, session_id: UUID, engagement_id: UUID) -> Entered:
+        """Return who acts in a session under an engagement, and when that was last looked up.
 
         Raises:
             SessionEnded: the session was ended or ran out.
         """
         now = self._clock() or datetime.now(UTC)
-        kept = self._kept.get(session_id)
+        key = (session_id, engagement_id)
+        kept = self._kept.get(key)
         if kept is not None and kept.now <= now < kept.now + KEPT:
             return kept
-        self._kept.pop(session_id, None)
+        self._kept.pop(key, None)
         async with self._database.session() as db, db.begin():
-            entered = await identity.enter(db, session_id, self._clock())
-        self._kept[session_id] = entered
+            entered = await identity.enter(db, session_id, self._clock(), engagement_id=engagement_id)
+        self._kept[key] = entered
         if len(self._kept) > ACTORS_MAX:
             self._kept.popitem(last=False)
         return entered
 
     def forget(self, session_id: UUID) -> None:
         """Drop a session that was ended here."""
-        self._kept.pop(session_id, None)
+        for key in [key for key in self._kept if key[0] == session_id]:
+            del self._kept[key]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from app.access.vocabulary import Domain, Law, Role
+from app.access.vocabulary import Acr, Domain, Law, Role
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who
 from app.core.clock import Clock
@@ -16,9 +16,11 @@ from app.crypto.sealing import seal_text
 from app.crypto.service import Crypto
 from app.identity import service as identity
 from app.identity.directory import NAME_CATEGORY, name_place
+from app.identity.sessions import Method, SessionStart
 from app.identity.tokens import TOKEN_SECONDS, TokenIssuer
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+AGREEMENT = "SOK-2026-1"
 
 
 def _id(kind: str, key: str) -> UUID:
@@ -119,9 +121,9 @@ async def load_region(owner_url: str, crypto: Crypto) -> None:
         sealed = {persona.key: await _sealed_name(crypto, persona) for persona in fresh}
         async with connection.transaction():
             await connection.executemany(
-                "insert into organisation (id, kind, name, municipality_code) values ($1, $2, $3, $4)"
-                " on conflict do nothing",
-                [(o.id, o.kind, o.name, o.municipality_code) for o in ORGANISATIONS],
+                "insert into organisation (id, kind, name, municipality_code, agreement_reference, agreement_on)"
+                " values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+                [(o.id, o.kind, o.name, o.municipality_code, AGREEMENT, SINCE.date()) for o in ORGANISATIONS],
             )
             await connection.executemany(
                 "insert into account (id, name_sealed, bsn_link_index, created_at) values ($1, $2, $3, $4)"
@@ -176,11 +178,7 @@ async def sign_in(
     """Start a session for a persona and return an access token with the seconds it lasts."""
     async with database.session() as db, db.begin():
         session_id, started = await identity.start_session(
-            db,
-            account_id=persona.account_id,
-            engagement_id=persona.engagement_id,
-            acr=identity.ACR_DEMO,
-            now=clock(),
+            db, SessionStart(persona.account_id, persona.engagement_id, Method.DEMO, Acr.DEMO), now=clock()
         )
         actor = Who(
             account_id=persona.account_id,
@@ -202,7 +200,7 @@ async def sign_in(
         eng=persona.engagement_id,
         scope="",
         sid=session_id,
-        acr=identity.ACR_DEMO,
+        acr=Acr.DEMO,
         auth_time=seconds,
         now=seconds,
     )

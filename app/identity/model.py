@@ -1,11 +1,12 @@
 """Tables of who people are: organisations, accounts, engagements, teams, log-ins. Migrations hold the constraints."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from app.core.columns import DIGEST, INSTANT, SEALED, TEXT
+from app.core.columns import DIGEST, INSTANT, SEALED, TEXT, TEXTS
 
 
 class Organisation(SQLModel, table=True):
@@ -16,6 +17,15 @@ class Organisation(SQLModel, table=True):
     kind: str = Field(sa_type=TEXT)
     name: str = Field(sa_type=TEXT)
     municipality_code: str | None = Field(default=None, sa_type=TEXT)
+    status: str = Field(sa_type=TEXT)
+    merged_into_id: UUID | None = Field(default=None, foreign_key="organisation.id")
+    agb: str | None = Field(default=None, sa_type=TEXT, unique=True)
+    ura: str | None = Field(default=None, sa_type=TEXT, unique=True)
+    oin: str | None = Field(default=None, sa_type=TEXT, unique=True)
+    kvk: str | None = Field(default=None, sa_type=TEXT)
+    agreement_reference: str | None = Field(default=None, sa_type=TEXT)
+    agreement_on: date | None = None
+    created_at: datetime = Field(sa_type=INSTANT)
 
 
 class Account(SQLModel, table=True):
@@ -26,12 +36,33 @@ class Account(SQLModel, table=True):
     name_sealed: bytes = Field(sa_type=SEALED)
     bsn_link_index: bytes | None = Field(default=None, sa_type=DIGEST, unique=True)
     created_at: datetime = Field(sa_type=INSTANT)
+    status: str = Field(sa_type=TEXT)
+
+
+class AccountRegistration(SQLModel, table=True):
+    """A number that a register gives to a person: UZI, BIG or AGB."""
+
+    __tablename__ = "account_registration"
+    __table_args__ = (UniqueConstraint("kind", "number"),)
+    account_id: UUID = Field(primary_key=True, foreign_key="account.id")
+    kind: str = Field(primary_key=True, sa_type=TEXT)
+    number: str = Field(sa_type=TEXT)
 
 
 class Engagement(SQLModel, table=True):
     """In what capacity a person acts: role, organisation, domain, law, responsible professional, period."""
 
     __tablename__ = "engagement"
+    __table_args__ = (
+        Index(
+            "ix_engagement_employee_number",
+            "organisation_id",
+            "employee_number",
+            "role",
+            unique=True,
+            postgresql_where=text("employee_number is not null and valid_until is null"),
+        ),
+    )
     id: UUID = Field(primary_key=True)
     account_id: UUID = Field(foreign_key="account.id", index=True)
     organisation_id: UUID | None = Field(default=None, foreign_key="organisation.id", index=True)
@@ -43,6 +74,9 @@ class Engagement(SQLModel, table=True):
     responsible_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
     valid_from: datetime = Field(sa_type=INSTANT)
     valid_until: datetime | None = Field(default=None, sa_type=INSTANT)
+    suspended_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    confirmed_until: datetime | None = Field(default=None, sa_type=INSTANT)
+    employee_number: str | None = Field(default=None, sa_type=TEXT)
 
 
 class Team(SQLModel, table=True):
@@ -51,6 +85,19 @@ class Team(SQLModel, table=True):
     __tablename__ = "team"
     id: UUID = Field(primary_key=True)
     name: str = Field(sa_type=TEXT)
+    status: str = Field(sa_type=TEXT)
+    merged_into_id: UUID | None = Field(default=None, foreign_key="team.id")
+    created_at: datetime = Field(sa_type=INSTANT)
+
+
+class TeamNeighbourhood(SQLModel, table=True):
+    """Where a team works, and when."""
+
+    __tablename__ = "team_neighbourhood"
+    team_id: UUID = Field(primary_key=True, foreign_key="team.id")
+    neighbourhood: str = Field(primary_key=True, sa_type=TEXT)
+    valid_from: datetime = Field(primary_key=True, sa_type=INSTANT)
+    valid_until: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
 class TeamMember(SQLModel, table=True):
@@ -75,6 +122,13 @@ class LoginSession(SQLModel, table=True):
     created_at: datetime = Field(sa_type=INSTANT)
     expires_at: datetime = Field(sa_type=INSTANT)
     ended_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    method: str = Field(sa_type=TEXT)
+    scopes: list[str] = Field(sa_type=TEXTS)
+    idle_seconds: int | None = None
+    idle_until: datetime | None = Field(default=None, sa_type=INSTANT)
+    locked_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    ended_why: str | None = Field(default=None, sa_type=TEXT)
+    workplace_id: UUID | None = None
 
 
 class RealtimeTicket(SQLModel, table=True):
@@ -83,4 +137,5 @@ class RealtimeTicket(SQLModel, table=True):
     __tablename__ = "realtime_ticket"
     digest: bytes = Field(primary_key=True, sa_type=DIGEST)
     login_session_id: UUID = Field(foreign_key="login_session.id")
+    engagement_id: UUID = Field(foreign_key="engagement.id")
     expires_at: datetime = Field(sa_type=INSTANT)

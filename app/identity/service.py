@@ -9,15 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.actor import Actor
 from app.access.policy import RolePermit, SelfPermit
-from app.access.vocabulary import Domain, Law, Role
+from app.access.vocabulary import Acr, ClientScope, Domain, Law, Role
 from app.core.errors import NotFound, Unauthenticated
 from app.core.ids import AccountId, EngagementId, LoginSessionId, OrganisationId, new_id
 from app.crypto.digests import Digests, random_token
 from app.identity import store
+from app.identity.sessions import SessionStart
 
-SESSION_SECONDS = 12 * 3600
 TICKET_SECONDS = 30
-ACR_DEMO = "demo"
 
 
 class SessionEnded(Unauthenticated):
@@ -66,13 +65,17 @@ class Invitee:
     organisation_id: OrganisationId | None
 
 
-async def enter(db: AsyncSession, session_id: UUID, now: datetime | None) -> Entered:
+async def enter(
+    db: AsyncSession, session_id: UUID, now: datetime | None, *, engagement_id: UUID | None = None
+) -> Entered:
     """Enter the caller's transaction through the session row: sets who acts and when, for policy and database alike.
+
+    Without an engagement it is the one the session began in. Entering is use: it puts the idle limit off.
 
     Raises:
         SessionEnded: the session was ended or ran out, or the engagement is not in force.
     """
-    row = await store.enter(db, session_id, now)
+    row = await store.enter(db, session_id, engagement_id, now)
     if row is None:
         raise SessionEnded
     actor = Actor(
@@ -85,27 +88,20 @@ async def enter(db: AsyncSession, session_id: UUID, now: datetime | None) -> Ent
         law=Law(row["law"]) if row["law"] else None,
         responsible_account_id=row["responsible_account_id"],
         login_session_id=LoginSessionId(session_id),
-        acr=row["acr"],
+        acr=Acr(row["acr"]),
         authenticated_at=row["authenticated_at"],
+        scopes=frozenset(ClientScope(scope) for scope in row["scopes"]),
+        locked=row["locked"],
     )
     return Entered(actor, row["instant"])
 
 
 async def start_session(
-    db: AsyncSession, *, account_id: AccountId, engagement_id: EngagementId, acr: str, now: datetime | None
+    db: AsyncSession, start: SessionStart, *, now: datetime | None
 ) -> tuple[LoginSessionId, datetime]:
     """Start a login session and return it with the instant of authentication."""
     session_id = LoginSessionId(new_id())
-    started = await store.start_session(
-        db,
-        session_id=session_id,
-        account_id=account_id,
-        engagement_id=engagement_id,
-        acr=acr,
-        now=now,
-        seconds=SESSION_SECONDS,
-    )
-    return session_id, started
+    return session_id, await store.start_session(db, session_id, start, now)
 
 
 async def list_sessions(db: AsyncSession, permit: SelfPermit) -> list[SessionInfo]:
@@ -168,6 +164,7 @@ async def issue_ticket(db: AsyncSession, permit: SelfPermit, tickets: Digests) -
         db,
         digest=tickets.digest("realtime-ticket", ticket.encode()),
         session_id=permit.actor.login_session_id,
+        engagement_id=permit.actor.engagement_id,
         expires_at=expires_at,
     )
     return ticket, expires_at
@@ -180,7 +177,10 @@ async def redeem_ticket(db: AsyncSession, ticket: str, tickets: Digests, *, now:
         Unauthenticated: used before, too old, unknown, or its session has ended.
     """
     digest = tickets.digest("realtime-ticket", ticket.encode("utf-8", "surrogatepass"))
-    session_id = await store.take_ticket(db, digest, now)
-    if session_id is None:
+    ticket_row = await store.take_ticket(db, digest, now)
+    if ticket_row is None:
         raise Unauthenticated
-    return await enter(db, session_id, now)
+    entered = await enter(db, ticket_row["login_session_id"], now, engagement_id=ticket_row["engagement_id"])
+    if entered.actor.locked:
+        raise SessionEnded
+    return entered

@@ -11,37 +11,52 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.access.policy import RolePermit, SelfPermit
 from app.access.vocabulary import PROFESSIONALS
 from app.core.ids import OrganisationId
+from app.identity.sessions import SessionStart
 
-_ENTER = text("select * from enter(:session, :now)")
-
-
-async def enter(db: AsyncSession, session_id: UUID, now: datetime | None) -> RowMapping | None:
-    """Enter the transaction through the session row; None when the session is no longer alive."""
-    return (await db.execute(_ENTER, {"session": session_id, "now": now})).mappings().first()
+_ENTER = text("select * from enter(:session, :now, :engagement)")
 
 
-async def start_session(
-    db: AsyncSession,
-    *,
-    session_id: UUID,
-    account_id: UUID,
-    engagement_id: UUID,
-    acr: str,
-    now: datetime | None,
-    seconds: int,
-) -> datetime:
+async def enter(
+    db: AsyncSession, session_id: UUID, engagement_id: UUID | None, now: datetime | None
+) -> RowMapping | None:
+    """Enter the transaction through the session row; None when it is no longer alive, or the engagement is not."""
+    values = {"session": session_id, "engagement": engagement_id, "now": now}
+    return (await db.execute(_ENTER, values)).mappings().first()
+
+
+async def start_session(db: AsyncSession, session_id: UUID, start: SessionStart, now: datetime | None) -> datetime:
     """Insert a login session and return the instant of authentication."""
-    statement = text("select start_session(:id, :account, :engagement, :acr, :now, :seconds)")
+    statement = text(
+        "select start_session(:id, :account, :engagement, :method, :acr, :scopes, :now, :seconds, :idle, :workplace)"
+    )
     values = {
         "id": session_id,
-        "account": account_id,
-        "engagement": engagement_id,
-        "acr": acr,
+        "account": start.account_id,
+        "engagement": start.engagement_id,
+        "method": start.method,
+        "acr": start.acr,
+        "scopes": sorted(start.scopes),
         "now": now,
-        "seconds": seconds,
+        "seconds": start.seconds,
+        "idle": start.idle_seconds,
+        "workplace": start.workplace_id,
     }
     started: datetime = (await db.execute(statement, values)).scalar_one()
     return started
+
+
+async def end_sessions(
+    db: AsyncSession, account_id: UUID, session_ids: Sequence[UUID] | None, why: str, now: datetime | None
+) -> Sequence[UUID]:
+    """End the live sessions of an account, all or those named, and raise the version of its cases; return which."""
+    statement = text("select end_sessions(:account, :sessions, :why, :now)")
+    values = {
+        "account": account_id,
+        "sessions": None if session_ids is None else list(session_ids),
+        "why": why,
+        "now": now,
+    }
+    return (await db.execute(statement, values)).scalars().all()
 
 
 async def sessions(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]:
@@ -92,24 +107,28 @@ async def engagement_of(db: AsyncSession, account_id: UUID, now: datetime) -> Ro
     return (await db.execute(statement, {"account": account_id, "now": now})).mappings().first()
 
 
-async def add_ticket(db: AsyncSession, *, digest: bytes, session_id: UUID, expires_at: datetime) -> None:
+async def add_ticket(
+    db: AsyncSession, *, digest: bytes, session_id: UUID, engagement_id: UUID, expires_at: datetime
+) -> None:
     """Store the digest of a socket ticket, and clear away those nobody used."""
     await db.execute(text("delete from realtime_ticket where expires_at <= clock_timestamp() - interval '1 minute'"))
     await db.execute(
-        text("insert into realtime_ticket (digest, login_session_id, expires_at) values (:d, :s, :e)"),
-        {"d": digest, "s": session_id, "e": expires_at},
+        text(
+            "insert into realtime_ticket (digest, login_session_id, engagement_id, expires_at)"
+            " values (:d, :s, :g, :e)"
+        ),
+        {"d": digest, "s": session_id, "g": engagement_id, "e": expires_at},
     )
 
 
-async def take_ticket(db: AsyncSession, digest: bytes, now: datetime | None) -> UUID | None:
-    """Use a ticket up and return its session; None if it was used, is too old, or never was."""
+async def take_ticket(db: AsyncSession, digest: bytes, now: datetime | None) -> RowMapping | None:
+    """Use a ticket up and return its session and engagement; None if it was used, is too old, or never was."""
     statement = text(
-        "delete from realtime_ticket where digest = :d"
-        " returning case when expires_at > coalesce(cast(:now as timestamptz), clock_timestamp())"
-        " then login_session_id end"
+        "delete from realtime_ticket where digest = :d returning login_session_id, engagement_id,"
+        " expires_at > coalesce(cast(:now as timestamptz), clock_timestamp()) as fresh"
     )
-    taken: UUID | None = (await db.execute(statement, {"d": digest, "now": now})).scalar_one_or_none()
-    return taken
+    row = (await db.execute(statement, {"d": digest, "now": now})).mappings().one_or_none()
+    return row if row is not None and row["fresh"] else None
 
 
 async def organisation_of(db: AsyncSession, engagement_id: UUID) -> OrganisationId | None:

@@ -59,9 +59,10 @@ class Leases:
             OSError, TimeoutError, asyncpg errors: the database did not answer; the lease runs on to its end.
         """
         started = time.monotonic()
-        sessions = {listener.session_id for listener in self._listeners}
+        sessions = {(listener.session_id, listener.engagement_id) for listener in self._listeners}
         found = await self._stream.lease(sessions, list(self._hub.rooms))
-        self.end_sessions(found.ended)
+        for listener in [one for one in self._listeners if (one.session_id, one.engagement_id) in found.ended]:
+            listener.end()
         if self.held():
             self._hub.seen(found.heads)
         else:

@@ -287,7 +287,7 @@ class Socket:
             if case_id not in self._seats and len(self._seats) >= CASES_PER_SOCKET_MAX:
                 raise TooManyCases
             async with live.database.session() as db, db.begin():
-                entered = await identity.enter(db, self.session_id, live.clock())
+                entered = await identity.enter(db, self.session_id, live.clock(), engagement_id=self.engagement_id)
                 permit = await case_permit(db, entered, Action.CASE_LISTEN, "case", case_id)
                 version = permit.standing.version
                 touch = Touch("case", case_id, case_id, access_version=version)

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "endCurrentSession": EVERYBODY,
     "endSession": EVERYBODY,
     "listConsentTexts": EVERYBODY,
-    "listOrganisations": PROFESSIONALS | {"org-admin"} | OVERSEERS,
+    "listOrganisations": PROFESSIONALS | {"org-admin", "region-admin"} | OVERSEERS,
     "listAccounts": PROFESSIONALS,
     "registerPatient": PROFESSIONALS,
     "searchPatients": PROFESSIONALS,
