@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from hmac import compare_digest
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from app.access.vocabulary import Action
 from app.audit.records import Origin, Touch
 from app.core.clock import Clock
 from app.core.db import Database
+from app.core.errors import PreconditionFailed, PreconditionRequired
 from app.core.ids import CaseId
 from app.core.settings import Settings
 from app.crypto.service import Crypto
@@ -50,7 +52,8 @@ class Context(Generic[P]):
     """One request inside its transaction: who, when, with which permit, and what it touched so far.
 
     ``resource_id`` is the id for what a creating operation makes. ``touched`` becomes audit records in the same
-    commit; when it stays empty the record names the permitted case or the actor's own list.
+    commit; when it stays empty the record names the permitted case or the actor's own list. ``if_match`` is what an
+    update says it is based on; ``headers`` go out with the answer.
     """
 
     services: Services
@@ -65,11 +68,31 @@ class Context(Generic[P]):
     moved: set[CaseId] = field(default_factory=set)
     ended_sessions: set[UUID] = field(default_factory=set)
     status: int | None = None
+    if_match: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def crypto(self) -> Crypto:
         """The crypto parts."""
         return self.services.crypto
+
+    def etag(self, *parts: bytes) -> str:
+        """Return a strong ETag of what is shown, and give it to the answer; keyed, so that it tells nothing."""
+        tag = f'"{self.crypto.digests.digest("etag", *parts).hex()[:32]}"'
+        self.headers["ETag"] = tag
+        return tag
+
+    def require_match(self, *parts: bytes) -> None:
+        """Let an update through that is based on what there is now; ``parts`` as for :meth:`etag`.
+
+        Raises:
+            PreconditionRequired: it does not say what it is based on.
+            PreconditionFailed: it is based on something else.
+        """
+        if self.if_match is None:
+            raise PreconditionRequired
+        if not compare_digest(self.if_match.encode(), self.etag(*parts).encode()):
+            raise PreconditionFailed
 
     def touch(self, *touches: Touch) -> None:
         """Say what this request read or changed, for the log."""

@@ -110,6 +110,8 @@ class OperationRoute(APIRoute):
                     actor=_as_far_as_known(incoming, refusal),
                     entity=incoming.entity,
                 )
+                if declared.dialect.refuse is not None:
+                    return declared.dialect.refuse(refusal, str(_request_id(request)))
                 raise
             except FAILURES as error:
                 log.warning("database.unavailable", error=type(error).__name__, sqlstate=_sqlstate(error))
@@ -145,11 +147,15 @@ def _sqlstate(error: BaseException) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What an endpoint's signature asks for: names of path ids, a query model, a body model."""
+    """What an endpoint's signature asks for: names of path ids, a query model, a body model or the body's bytes.
+
+    ``raw`` is the name of the parameter that takes the bytes: for operations of another standard's dialect.
+    """
 
     path: dict[str, str]
     query: type[Query] | None
     body: type[Body] | None
+    raw: str | None = None
 
 
 def _inputs_of(endpoint: Endpoint) -> Inputs:
@@ -158,6 +164,7 @@ def _inputs_of(endpoint: Endpoint) -> Inputs:
     path: dict[str, str] = {}
     query: type[Query] | None = None
     body: type[Body] | None = None
+    raw: str | None = None
     for name in signature(endpoint).parameters:
         hint = hints[name]
         bare = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
@@ -168,9 +175,11 @@ def _inputs_of(endpoint: Endpoint) -> Inputs:
             query = bare
         elif isinstance(bare, type) and issubclass(bare, Body):
             body = bare
+        elif bare is bytes:
+            raw = name
         else:
             raise TypeError(f"{endpoint.__qualname__} takes {name}, which the edge cannot give")
-    return Inputs(path, query, body)
+    return Inputs(path, query, body, raw)
 
 
 async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status: int) -> Response:
@@ -182,7 +191,7 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
         return Response(
             _json(await endpoint(PublicContext(incoming.services, incoming.origin), **arguments)),
             status,
-            media_type="application/json",
+            media_type=operation.dialect.answers,
         )
     if operation.appends:
         return await _handle_append(incoming, endpoint, inputs, raw, status)
@@ -190,6 +199,7 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
         async with db.begin():
             ids = {name: parse_id(request.path_params[alias]) for name, alias in inputs.path.items()}
             context = await _permit(incoming, db, ids)
+            context.if_match = _if_match(request)
             arguments, key = _arguments(request, raw, inputs, ids, operation)
             output, replayed = await _run(incoming, context, endpoint, arguments, (key, raw))
             await _record(incoming, context, replayed=replayed)
@@ -210,7 +220,7 @@ async def _authenticated_body(incoming: Incoming) -> bytes:
     if operation.scope is not Scope.PUBLIC:
         incoming.claims = _authenticate(request, incoming.services)
     try:
-        limits.check_declared_body(request.scope)
+        limits.check_declared_body(request.scope, media=operation.dialect.accepts)
         return await limits.read_body(request.receive) if _has_body(request) else b""
     except (PayloadTooLarge, UnsupportedMediaType, RequestTimeout):
         # The session is looked up with the permit, once the body is there. A body that is refused is no way to find
@@ -317,7 +327,9 @@ def _arguments(
     except Invalid as invalid:
         faults += invalid.faults
     try:
-        if inputs.body is not None or raw:
+        if inputs.raw is not None:
+            arguments[inputs.raw] = raw
+        elif inputs.body is not None or raw:
             body = bodies.read_body(raw or _EMPTY[operation.body_optional], inputs.body or Body)
             if inputs.body is not None:
                 arguments["body"] = body
@@ -390,6 +402,12 @@ async def _run(
     return output, False
 
 
+def _if_match(request: Request) -> str | None:
+    """Return the one entity tag that an update is based on; anything else in its place matches nothing."""
+    values = request.headers.getlist("if-match")
+    return ", ".join(values) if values else None
+
+
 def _idempotency_key(request: Request) -> bytes | None:
     """Return the request's idempotency key.
 
@@ -446,9 +464,9 @@ def _answer(
 ) -> Response:
     """Return the answer; only set fields are shown, so what is hidden is absent and what is empty is null."""
     if output is None:
-        return Response(status_code=204)
+        return Response(status_code=204, headers=context.headers)
     content = _json(output)
-    headers = {}
+    headers = dict(context.headers)
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     if incoming.request.method == "GET" and incoming.operation.entity is not None:
@@ -456,4 +474,4 @@ def _answer(
         shown = content if "next_cursor" not in type(output).model_fields else _json(_without_cursor(output))
         digest = context.crypto.digests.digest("etag", context.actor.account_id.bytes, shown)
         headers["ETag"] = f'"{digest.hex()[:32]}"'
-    return Response(content, status, headers, "application/json")
+    return Response(content, status, headers, incoming.operation.dialect.answers)

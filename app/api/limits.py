@@ -37,7 +37,7 @@ HOST_SPELLINGS_MAX: Final = 64
 _HOST = re.compile(rb"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 # One spelling per address: no percent-encoding, no empty or dot segment, no slash at the end.
 _TARGET = re.compile(rb"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
-_JSON = re.compile(rb'application/json[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?', re.IGNORECASE)
+JSON_MEDIA: Final = re.compile(rb'application/json[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?', re.IGNORECASE)
 
 
 class Guard:
@@ -106,12 +106,12 @@ def check_query(scope: Scope) -> None:
         raise Invalid(Fault("?", "nul-character", "The query holds a NUL character."))
 
 
-def check_declared_body(scope: Scope, limit: int = BODY_BYTES_MAX) -> None:
+def check_declared_body(scope: Scope, limit: int = BODY_BYTES_MAX, media: re.Pattern[bytes] = JSON_MEDIA) -> None:
     """Let only bodies pass whose declared size and media type are ours; a request without a body passes.
 
     Raises:
         PayloadTooLarge: the declared length exceeds ``limit``; the connection stays open.
-        UnsupportedMediaType: not ``application/json`` in UTF-8, or compressed.
+        UnsupportedMediaType: not of the form ``media``, which is ``application/json`` in UTF-8; or compressed.
     """
     length, media_type, encoded, chunked = b"0", [], False, False
     for name, value in scope["headers"]:
@@ -130,7 +130,7 @@ def check_declared_body(scope: Scope, limit: int = BODY_BYTES_MAX) -> None:
         return
     if encoded:
         raise UnsupportedMediaType("Compressed bodies are not accepted.")
-    if len(media_type) != 1 or _JSON.fullmatch(media_type[0]) is None:
+    if len(media_type) != 1 or media.fullmatch(media_type[0]) is None:
         raise UnsupportedMediaType
 
 

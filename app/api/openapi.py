@@ -170,6 +170,8 @@ def _refused_with(path: str, method: str, operation: Json) -> Iterator[int]:
         yield 404
     if method in {"post", "put", "patch"}:
         yield from (408, 413, 415)
+    if method in {"put", "patch"}:
+        yield from (412, 428)
 
 
 def _kind_with(status: int) -> type[DomainError]:

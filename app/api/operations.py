@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from app.access.vocabulary import Action
+from app.api.dialects import JSON, Dialect
 from app.audit.records import ActionCode
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,7 +56,8 @@ class Operation:
     """The declaration of one operation.
 
     ``replay`` renders what an earlier request with the same key made. ``appends`` means that the appender decides and
-    writes; ``demo`` that outside demo mode there is no such operation.
+    writes; ``demo`` that outside demo mode there is no such operation. ``dialect`` is how bodies and refusals are
+    spelt.
     """
 
     scope: Scope
@@ -67,6 +69,7 @@ class Operation:
     body_optional: bool = False
     appends: bool = False
     demo: bool = False
+    dialect: Dialect = JSON
 
     @property
     def takes_key(self) -> bool:
@@ -89,6 +92,7 @@ def operation(
     body_optional: bool = False,
     appends: bool = False,
     demo: bool = False,
+    dialect: Dialect = JSON,
 ) -> Callable[[F], F]:
     """Declare an endpoint; see :class:`Operation`.
 
@@ -99,7 +103,7 @@ def operation(
         raise TypeError(f"{action}: an operation on a case names the thing in its path, and no other does")
 
     def declare(endpoint: F) -> F:
-        declared = Operation(scope, action, audit, content, entity, replay, body_optional, appends, demo)
+        declared = Operation(scope, action, audit, content, entity, replay, body_optional, appends, demo, dialect)
         endpoint.operation = declared  # type: ignore[attr-defined]  # read back by OperationRoute
         # The first parameter is the edge's to give; the framework, which documents the others, must not see it.
         whole = signature(endpoint)

@@ -6,6 +6,8 @@
       NotFound          not there, not yours, not parseable        404 (one constant body)
       Conflict          the thing's state does not allow it        409
       Invalid           the input is wrong; carries every fault    400
+      PreconditionFailed    changed since it was read              412
+      PreconditionRequired  an update must say what it is based on 428
       RateLimited       too often; says when to try again          429
       Unavailable       the database or the log cannot be written  503
 
@@ -66,6 +68,20 @@ class Conflict(DomainError):
 
     code = "conflict"
     title = "The present state does not allow this"
+
+
+class PreconditionFailed(DomainError):
+    """The thing changed since it was read: somebody else was first. Read it again and decide anew."""
+
+    code = "precondition-failed"
+    title = "This changed since you read it"
+
+
+class PreconditionRequired(DomainError):
+    """An update must say, in ``If-Match``, on which ETag it is based, so that nobody overwrites another's change."""
+
+    code = "precondition-required"
+    title = "If-Match is required here"
 
 
 class Invalid(DomainError):
