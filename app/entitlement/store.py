@@ -40,6 +40,12 @@ async def lock_case(db: AsyncSession, case_id: CaseId) -> int:
     return int((await db.execute(text("select lock_case(:case)"), {"case": case_id})).scalar_one())
 
 
+async def cases_of(db: AsyncSession, engagement_ids: Collection[UUID]) -> Sequence[CaseId]:
+    """Return every case that rests on one of these engagements, in the order in which cases are locked."""
+    statement = text("select cases_of(:ids)")
+    return (await db.execute(statement, {"ids": list(engagement_ids)})).scalars().all()
+
+
 async def grant_inputs(db: AsyncSession, case_id: CaseId) -> Json:
     """Return everything the grants of a case rest on, and the grants there are."""
     found: Json = (await db.execute(text("select grant_inputs(:case)"), {"case": case_id})).scalar_one()

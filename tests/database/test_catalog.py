@@ -124,7 +124,8 @@ CROSSING = {
     **{
         name: ["app"]
         for name in (
-            *("account_with_bsn", "administers", "case_access", "citizen_engagement", "consent_audience"),
+            *("account_with_bsn", "administers", "case_access", "cases_of", "citizen_engagement"),
+            *("consent_audience", "staffs"),
             *("end_session", "end_sessions", "enter"),
             *("expire_consents", "grant_inputs", "invitations", "is_me", "lapsed", "lock_case", "manages"),
             *("may_write", "opened_by_me", "oversees", "place_of", "reads_consent", "replace_grants", "seated"),
@@ -132,6 +133,7 @@ CROSSING = {
         )
     },
     "engagement_in_force": ["app", "appender", "stream"],
+    "engagement_period": [],
     "mark_dirty": [],
     "refuse_dirty": [],
     "rests_on_something": [],
