@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from app.access.tables import (
+    ANY_FACTOR,
     DOMAIN_OF_TREATMENT,
+    FRESH,
+    FRESH_SECONDS,
     IMPLIED,
     NEED_TO_KNOW,
     NEVER_BY_CONSENT,
@@ -12,7 +15,9 @@ from app.access.tables import (
     PUBLIC_TASK,
     RECORDERS,
     ROLE_ACTIONS,
+    SCOPE_ACTIONS,
     SUBJECT,
+    WHILE_LOCKED,
 )
 from app.access.vocabulary import Action, Category, Domain, Ground, Role
 
@@ -24,6 +29,11 @@ _GROUNDS: Mapping[Ground, tuple[str, str, str]] = {
         "professionals marked as directly involved",
         ", ".join(sorted(DOMAIN_OF_TREATMENT)),
         "the table *Directly involved*, in the domain of their own engagement",
+    ),
+    Ground.REPLACEMENT: (
+        "a registered locum or a named deputy of the same profession, within the recorded period",
+        "as the one replaced",
+        "exactly the cells of the one replaced; it manages nothing",
     ),
     Ground.PUBLIC_TASK: (
         "the one engagement for which the task is recorded",
@@ -69,6 +79,22 @@ def _lines() -> Iterable[str]:
     yield ""
     yield f"Recorded by: the citizen, for any domain; {_named(RECORDERS)}, for their own engagement's domain only."
     yield f"Never opened by consent: {_named(NEVER_BY_CONSENT)}."
+    yield from _section(
+        "Factors",
+        "What somebody must have shown. Two factors are needed for whatever is not named here.",
+        ("need", "actions"),
+        [
+            ("any factor, or a one-time code", _named(ANY_FACTOR)),
+            (f"two factors, one within {FRESH_SECONDS // 60} minutes", _named(FRESH)),
+            ("also while the screen is locked", _named(WHILE_LOCKED)),
+        ],
+    )
+    yield from _section(
+        "Scopes",
+        "What a scope of an integration opens; its role alone opens none of it.",
+        ("scope", "actions"),
+        [(scope, _named(actions)) for scope, actions in SCOPE_ACTIONS.items()],
+    )
     yield from _section(
         "Roles",
         "A role without x is refused whatever the case says; one with x still needs a seat, a grant or a ground.",

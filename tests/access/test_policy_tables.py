@@ -1,27 +1,34 @@
 """The policy's tables, compared with what DESIGN 5 says, written here by hand; and the page printed of them."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from app.access import policy
 from app.access.actor import Actor
-from app.access.policy import RolePermit, SelfPermit
+from app.access.policy import RolePermit, SelfPermit, SessionLocked, StepUpNeeded
 from app.access.printing import policy_page
 from app.access.tables import (
+    ANY_FACTOR,
     DOMAIN_OF_TREATMENT,
+    FRESH,
+    FRESH_SECONDS,
     IMPLIED,
     NEED_TO_KNOW,
     NEVER_BY_CONSENT,
     PUBLIC_TASK,
     RECORDERS,
     ROLE_ACTIONS,
+    SCOPE_ACTIONS,
     SUBJECT,
     TREATING,
+    WHILE_LOCKED,
 )
-from app.access.vocabulary import PARTICIPANTS, PROFESSIONALS, Action, Category, Domain, Law, Role
+from app.access.vocabulary import PARTICIPANTS, PROFESSIONALS, Acr, Action, Category, ClientScope, Domain, Law, Role
 from app.core.errors import Forbidden
 from app.core.ids import AccountId, EngagementId, LoginSessionId
 
@@ -88,7 +95,37 @@ def test_consent_is_recorded_by_professionals_alone() -> None:
 
 OFFICE = {Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ORG_ADMIN, Role.REGION_ADMIN, Role.INTEGRATION}
 PERSONAL = {Action.ME_READ, Action.SESSION_LIST, Action.SESSION_END, Action.CONSENT_TEXT_LIST}
-OPEN_TO_ALL = PERSONAL | {Action.SYSTEM_READ, Action.TOKEN_ISSUE}
+OPEN_TO_ALL = PERSONAL | {
+    Action.SYSTEM_READ,
+    Action.TOKEN_ISSUE,
+    Action.TOKEN_REFRESH,
+    Action.TOKEN_REVOKE,
+    Action.LOGIN_ENTER,
+    Action.ENROLMENT_USE,
+}
+OF_A_PERSON = {
+    Action.CREDENTIAL_ADD,
+    Action.CREDENTIAL_LIST,
+    Action.CREDENTIAL_REMOVE,
+    Action.SESSION_LOCK,
+    Action.SESSION_REAUTHENTICATE,
+    Action.SESSION_SWITCH,
+}
+RESETS = {Action.FACTOR_RESET_CONFIRM, Action.FACTOR_RESET_LIST, Action.FACTOR_RESET_REQUEST}
+OF_OTHERS = {Action.SESSION_END_OTHER, Action.SESSION_LIST_OTHER}
+OF_STAFF = (
+    {action for action in Action if action.partition(":")[0] in {"client", "engagement", "substitute", "team-member"}}
+    | {
+        Action.ENROLMENT_ISSUE,
+        Action.ORGANISATION_LIST,
+        Action.ORGANISATION_READ,
+        Action.STAFF_IMPORT,
+        Action.TEAM_LIST,
+    }
+    | RESETS
+    | OF_OTHERS
+)
+OF_THE_REGION = {action for action in Action if action.partition(":")[0] in {"organisation", "team"}}
 
 
 def test_every_action_is_somebody_s_and_every_role_is_known() -> None:
@@ -99,12 +136,23 @@ def test_every_action_is_somebody_s_and_every_role_is_known() -> None:
 def test_who_manages_or_audits_never_touches_a_case() -> None:
     may = {role: {action for action, roles in ROLE_ACTIONS.items() if role in roles} - OPEN_TO_ALL for role in OFFICE}
     assert may == {
-        Role.AUDITOR: {Action.AUDIT_SEARCH, Action.ORGANISATION_LIST},
-        Role.PRIVACY_OFFICER: {Action.AUDIT_SEARCH, Action.ORGANISATION_LIST, Action.MESSAGE_READ},
-        Role.ORG_ADMIN: {Action.ORGANISATION_LIST},
-        Role.REGION_ADMIN: set(),
-        Role.INTEGRATION: set(),
+        Role.AUDITOR: {Action.AUDIT_SEARCH, Action.ORGANISATION_LIST} | OF_A_PERSON,
+        Role.PRIVACY_OFFICER: {Action.AUDIT_SEARCH, Action.ORGANISATION_LIST, Action.MESSAGE_READ}
+        | OF_A_PERSON
+        | RESETS
+        | OF_OTHERS,
+        Role.ORG_ADMIN: OF_STAFF
+        | OF_A_PERSON
+        | {Action.WORKPLACE_END, Action.WORKPLACE_LIST, Action.WORKPLACE_REGISTER},
+        Role.REGION_ADMIN: OF_STAFF | OF_THE_REGION | OF_A_PERSON,
+        Role.INTEGRATION: {Action.AUDIT_SEARCH, Action.SCIM_READ, Action.SCIM_WRITE, Action.TOKEN_INTROSPECT},
     }
+
+
+def test_what_manages_people_and_clients_opens_no_case() -> None:
+    on_cases = {"case", "thread", "message", "consent", "member", "invitation", "contribution", "patient"}
+    for role in (Role.ORG_ADMIN, Role.REGION_ADMIN, Role.INTEGRATION, Role.AUDITOR):
+        assert not [a for a, roles in ROLE_ACTIONS.items() if role in roles and a.partition(":")[0] in on_cases]
 
 
 def test_who_sits_at_a_table_never_reads_the_log() -> None:
@@ -116,7 +164,8 @@ def test_only_professionals_register_search_and_list_people() -> None:
         assert ROLE_ACTIONS[action] == PROFESSIONALS
 
 
-def actor(role: Role) -> Actor:
+def actor(role: Role, **more: Any) -> Actor:
+    known: dict[str, Any] = {"acr": Acr.DEMO, "authenticated_at": NOW}
     return Actor(
         account_id=AccountId(uuid4()),
         engagement_id=EngagementId(uuid4()),
@@ -127,14 +176,61 @@ def actor(role: Role) -> Actor:
         law=None,
         responsible_account_id=None,
         login_session_id=LoginSessionId(uuid4()),
-        acr="demo",
-        authenticated_at=NOW,
+        **{**known, **more},
     )
+
+
+def test_an_integration_does_nothing_beyond_its_scopes() -> None:
+    for scope in (None, *ClientScope):
+        client = actor(Role.INTEGRATION, scopes=frozenset({scope} if scope else ()))
+        opened = SCOPE_ACTIONS[scope] if scope else frozenset()
+        for action in frozenset().union(*SCOPE_ACTIONS.values()):
+            if action in opened:
+                assert policy.authorize_role(client, action, now=NOW).action is action
+            else:
+                with pytest.raises(Forbidden):
+                    policy.authorize_role(client, action, now=NOW)
+
+
+@pytest.mark.parametrize("acr", [Acr.ENROLMENT, Acr.ONE_FACTOR])
+def test_one_factor_does_no_more_than_set_up_another_and_leave(acr: Acr) -> None:
+    for role, action in [(role, action) for action, roles in ROLE_ACTIONS.items() for role in roles]:
+        someone = actor(role, acr=acr, scopes=frozenset(ClientScope))
+        if action in ANY_FACTOR:
+            policy.authorize_self(someone, action, now=NOW)
+        else:
+            with pytest.raises(StepUpNeeded):
+                policy.authorize_self(someone, action, now=NOW)
+
+
+def test_what_decides_who_gets_in_needs_a_fresh_factor() -> None:
+    admin = actor(Role.ORG_ADMIN, acr=Acr.TWO_FACTOR)
+    last = NOW + timedelta(seconds=FRESH_SECONDS) - timedelta(microseconds=1)
+    assert policy.authorize_role(admin, Action.STAFF_IMPORT, now=last)
+    for action in (action for action in FRESH if Role.ORG_ADMIN in ROLE_ACTIONS[action]):
+        with pytest.raises(StepUpNeeded):
+            policy.authorize_role(admin, action, now=NOW + timedelta(seconds=FRESH_SECONDS))
+
+
+def test_a_locked_screen_opens_to_a_factor_and_to_leaving_alone() -> None:
+    gp = actor(Role.GP, acr=Acr.TWO_FACTOR, locked=True)
+    for action in (action for action, roles in ROLE_ACTIONS.items() if Role.GP in roles):
+        if action in WHILE_LOCKED:
+            policy.authorize_self(gp, action, now=NOW)
+        else:
+            with pytest.raises(SessionLocked):
+                policy.authorize_self(gp, action, now=NOW)
+
+
+def test_a_permit_cannot_be_copied_into_another() -> None:
+    permit = policy.authorize_role(actor(Role.GP), Action.CASE_OPEN, now=NOW)
+    with pytest.raises((TypeError, ValueError)):
+        replace(permit, action=Action.AUDIT_SEARCH)  # type: ignore[call-arg]  # that is the point
 
 
 @pytest.mark.parametrize("role", Role)
 def test_the_policy_says_what_the_table_says(role: Role) -> None:
-    someone = actor(role)
+    someone = actor(role, scopes=frozenset(ClientScope))
     for action in Action:
         for authorize in (policy.authorize_role, policy.authorize_self):
             if role in ROLE_ACTIONS[action]:

@@ -33,11 +33,18 @@ class Stock:
     consents: dict[str, UUID]
 
     async def session_of(self, root: Connection, persona: str) -> UUID:
-        """Return a persona's live session."""
-        found: UUID = await root.fetchval(
-            "select id from login_session where engagement_id = $1 and ended_at is null",
-            BY_KEY[persona].engagement_id,
-        )
+        """Return a persona's live session; of one who has not signed in yet, a new one."""
+        engagement = BY_KEY[persona].engagement_id
+        query = "select id from login_session where engagement_id = $1 and ended_at is null"
+        found: UUID | None = await root.fetchval(query, engagement)
+        if found is None:
+            await root.execute(
+                "select start_session(gen_random_uuid(), $1, $2, 'demo', 'demo', '{}', null, 3600, null, null)",
+                BY_KEY[persona].account_id,
+                engagement,
+            )
+            found = await root.fetchval(query, engagement)
+        assert found is not None
         return found
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from app.core.ids import CaseId
 from app.entitlement.derivation import rederive
 from app.identity.demo import BY_KEY
-from tests.database.conftest import Connect, Connection, Stock
+from tests.database.conftest import Connect, Connection, Stock, acting
 from tests.entitlement.region import engine_of, session_on
 
 REFUSED = (asyncpg.IntegrityConstraintViolationError, IntegrityError)
@@ -136,13 +136,47 @@ async def test_changing_one_case_does_not_hold_up_another(own_stock: Stock, conn
     assert await root.fetchval("select count(*) from case_head where dirty") == 0
 
 
-async def test_what_rights_rest_on_but_nothing_watches_no_service_role_can_change(
-    stock: Stock, connect: Connect
-) -> None:
-    """Engagements, teams and a patient's link: only the owner's hands reach them, with the service stopped."""
+async def test_no_service_role_but_app_changes_what_rights_rest_on(stock: Stock, connect: Connect) -> None:
+    """Engagements, teams, organisations: written under policies by who manages them; a patient's link by nobody."""
     root = await connect(stock.urls.superuser)
+    able = "select has_any_column_privilege($1, $2, 'update') or has_table_privilege($1, $2, 'delete')"
     for table in ("engagement", "team_member", "team", "organisation", "account"):
-        for role in ("app", "appender", "stream", "sequencer", "auditor"):
-            able = "select has_any_column_privilege($1, $2, 'update') or has_table_privilege($1, $2, 'delete')"
+        for role in ("appender", "stream", "sequencer", "auditor"):
             assert await root.fetchval(able, role, table) is False, (role, table)
+        assert await root.fetchval("select has_table_privilege('app', $1, 'delete')", table) is False, table
     assert await root.fetchval("select has_any_column_privilege('app', 'patient', 'update')") is False
+
+
+@pytest.mark.parametrize(
+    "persona", ["gp", "poh", "social-worker", "citizen", "auditor", "privacy-officer", "integration"]
+)
+async def test_who_manages_nobody_writes_nothing_in_the_directory(
+    stock: Stock, connect: Connect, persona: str
+) -> None:
+    root, app = await connect(stock.urls.superuser), await connect(stock.urls.app)
+    engagement = BY_KEY["poh-youth"].engagement_id
+    async with acting(stock, root, app, persona):
+        assert await app.execute("update engagement set suspended_at = now() where id = $1", engagement) == "UPDATE 0"
+        assert await app.execute("update organisation set name = 'x'") == "UPDATE 0"
+        assert await app.execute("update account set status = 'suspended'") == "UPDATE 0"
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await app.execute("insert into team (id, name) values (gen_random_uuid(), 'x')")
+
+
+async def test_an_administrator_writes_its_own_people_and_makes_no_watcher(stock: Stock, connect: Connect) -> None:
+    root, app = await connect(stock.urls.superuser), await connect(stock.urls.app)
+    own, other = BY_KEY["poh-youth"].engagement_id, BY_KEY["gp-other"].engagement_id
+    async with acting(stock, root, app, "org-admin"):
+        suspend = "update engagement set suspended_at = null where id = $1"
+        assert await app.execute(suspend, own) == "UPDATE 1"
+        assert await app.execute(suspend, other) == "UPDATE 0"
+    for role in ("auditor", "privacy_officer", "region_admin", "citizen"):
+        async with acting(stock, root, app, "org-admin"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await app.execute(
+                    "insert into engagement (id, account_id, organisation_id, role, profession, valid_from)"
+                    " select gen_random_uuid(), account_id, organisation_id, $2, 'x', now()"
+                    " from engagement where id = $1",
+                    own,
+                    role,
+                )

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from app.access.actor import Actor
 from app.access.policy import Cell, Entity, Standing, authorize
-from app.access.vocabulary import Action, Category, Domain, Law, Role
+from app.access.vocabulary import Acr, Action, Category, Domain, Law, Role
 from app.cli.postgres import Urls
 from app.core.errors import Forbidden, NotFound
 from app.core.ids import AccountId, EngagementId, LoginSessionId, PatientId
@@ -469,7 +469,7 @@ def _actor(person: Person, opinion: Interpreter) -> Actor:
         law=Law(engagement["law"]) if engagement["law"] else None,
         responsible_account_id=None,
         login_session_id=LoginSessionId(person.session_id),
-        acr="demo",
+        acr=Acr.DEMO,
         authenticated_at=opinion.now,
     )
 

@@ -154,8 +154,9 @@ class World:
         await self.look("head")
         return found
 
-    async def lease(self, sessions: Iterable[UUID], cases: Iterable[CaseId]) -> Leased:
-        found = Leased(frozenset(self.ended & set(sessions)), {c: (len(self.events), self.version) for c in cases})
+    async def lease(self, sessions: Iterable[tuple[UUID, UUID]], cases: Iterable[CaseId]) -> Leased:
+        ended = frozenset(one for one in sessions if one[0] in self.ended)
+        found = Leased(ended, {c: (len(self.events), self.version) for c in cases})
         await self.look("lease")
         return found
 
