@@ -14,6 +14,7 @@ import app.consent.model
 import app.crypto.model
 import app.entitlement.model
 import app.events.model
+import app.identity.factors.model
 import app.identity.model
 import app.threads.model  # noqa: F401  # every model must be known to the comparison
 from app.core.db import connect

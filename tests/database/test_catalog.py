@@ -119,6 +119,9 @@ FUNCTIONS = """
 """
 PINNED = "search_path=pg_catalog, public, pg_temp"
 
+# Of codes and factors, before and after there is an actor.
+CREDENTIALS = ("add_enrolment",)
+
 # Who may call what crosses row-level security; nobody calls what only triggers and the keeper's own functions use.
 CROSSING = {
     **{
@@ -130,6 +133,7 @@ CROSSING = {
             *("expire_consents", "grant_inputs", "invitations", "is_me", "lapsed", "lock_case", "manages"),
             *("may_write", "opened_by_me", "oversees", "place_of", "reads_consent", "replace_grants", "seated"),
             *("standing_of", "start_session", "subjects_of"),
+            *CREDENTIALS,
         )
     },
     "engagement_in_force": ["app", "appender", "stream"],
