@@ -53,7 +53,7 @@ class Context(Generic[P]):
 
     ``resource_id`` is the id for what a creating operation makes. ``touched`` becomes audit records in the same
     commit; when it stays empty the record names the permitted case or the actor's own list. ``if_match`` is what an
-    update says it is based on; ``headers`` go out with the answer.
+    update says it is based on; ``headers`` and ``cookies`` (``Set-Cookie`` values) go out with the answer.
     """
 
     services: Services
@@ -70,6 +70,7 @@ class Context(Generic[P]):
     status: int | None = None
     if_match: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    cookies: list[str] = field(default_factory=list)
 
     @property
     def crypto(self) -> Crypto:
@@ -112,10 +113,14 @@ class AppendContext:
 
 @dataclass(frozen=True, slots=True)
 class PublicContext:
-    """A request by nobody in particular: no actor, no transaction, no protected content."""
+    """A request by nobody in particular: no actor, no transaction, no protected content.
+
+    ``cookies`` are the ``Set-Cookie`` values that go out with the answer.
+    """
 
     services: Services
     origin: Origin
+    cookies: list[str] = field(default_factory=list)
 
 
 CaseContext = Context[CasePermit]

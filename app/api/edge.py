@@ -5,7 +5,7 @@ size and media type (413, 415), permit (403, 404), query and body (400, all erro
 records, the commit, and only then the first byte of the answer. A refusal rolls back and is recorded apart.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from inspect import signature
@@ -188,11 +188,9 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
     raw = await _authenticated_body(incoming)
     if operation.scope is Scope.PUBLIC:
         arguments, _ = _arguments(request, raw, inputs, {}, operation)
-        return Response(
-            _json(await endpoint(PublicContext(incoming.services, incoming.origin), **arguments)),
-            status,
-            media_type=operation.dialect.answers,
-        )
+        public = PublicContext(incoming.services, incoming.origin)
+        content = _json(await endpoint(public, **arguments))
+        return _with_cookies(Response(content, status, media_type=operation.dialect.answers), public.cookies)
     if operation.appends:
         return await _handle_append(incoming, endpoint, inputs, raw, status)
     async with incoming.services.database.session() as db:
@@ -204,6 +202,7 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
             output, replayed = await _run(incoming, context, endpoint, arguments, (key, raw))
             await _record(incoming, context, replayed=replayed)
             answer = _answer(incoming, context, output, status=context.status or status, replayed=replayed)
+            answer = _with_cookies(answer, context.cookies)
         await incoming.services.after_commit(context.moved, context.ended_sessions)
     return answer
 
@@ -453,6 +452,12 @@ def _default_touch(context: Context[Any]) -> Touch:
 
 def _json(output: BaseModel | None) -> bytes:
     return b"" if output is None else output.model_dump_json(by_alias=True, exclude_unset=True).encode()
+
+
+def _with_cookies(answer: Response, cookies: Iterable[str]) -> Response:
+    for cookie in cookies:
+        answer.headers.append("Set-Cookie", cookie)
+    return answer
 
 
 def _without_cursor(output: BaseModel) -> BaseModel:

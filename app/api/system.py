@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Annotated, Any
-from uuid import UUID
 
 import orjson
 from fastapi import APIRouter
@@ -17,12 +16,13 @@ from app.api.deps import PublicContext
 from app.api.edge import OperationRoute
 from app.api.operations import Content, Out, Scope, operation
 from app.api.problems import NotReady
-from app.api.schemas import OrganisationRef
+from app.api.signing_in import SignedInOut, signed_in_out
 from app.audit.records import ActionCode
 from app.core.db import FAILURES
 from app.core.errors import Fault, Invalid
 from app.crypto.errors import KeyringError
 from app.identity import demo
+from app.identity.signing_in import Delivery
 
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["system"])
 well_known = APIRouter(include_in_schema=False)
@@ -67,23 +67,7 @@ class DemoTokenIn(Body):
     """Whom to sign in as."""
 
     persona: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
-
-
-class DemoAccountOut(Out):
-    """Who signed in."""
-
-    id: UUID
-    name: str
-    role: Role
-    organisation: OrganisationRef | None
-
-
-class DemoTokenOut(Out):
-    """An access token, good for ``expiresIn`` seconds."""
-
-    access_token: str
-    expires_in: int
-    account: DemoAccountOut
+    delivery: Delivery = Delivery.TOKENS
 
 
 @router.get("/health", openapi_extra=OPEN)
@@ -136,24 +120,23 @@ async def list_demo_personas(ctx: PublicContext) -> PersonasOut:
 
 @router.post("/demo-tokens", status_code=201, openapi_extra=OPEN, responses=DEMO_ONLY)
 @operation(Scope.PUBLIC, Action.TOKEN_ISSUE, ActionCode.EXECUTE, Content.NONE, demo=True)
-async def issue_demo_token(ctx: PublicContext, body: DemoTokenIn) -> DemoTokenOut:
+async def issue_demo_token(ctx: PublicContext, body: DemoTokenIn) -> SignedInOut:
     """Sign in as a persona of the demo region; in demo mode only."""
     services = ctx.services
     persona = demo.BY_KEY.get(body.persona)
     if persona is None:
         raise Invalid(Fault("/persona", "unknown-value", "There is no such persona."))
-    token, expires_in = await demo.sign_in(
-        services.database, services.clock, services.issuer, persona, ctx.origin, services.settings.audit_source
+    signed_in = await demo.sign_in(
+        services.database,
+        services.clock,
+        services.issuer,
+        services.crypto.digests,
+        persona,
+        ctx.origin,
+        services.settings.audit_source,
+        delivery=body.delivery,
     )
-    person = (await services.directory.people([persona.engagement_id]))[persona.engagement_id]
-    organisation = None
-    if person.organisation_id is not None and person.organisation is not None:
-        organisation = OrganisationRef(id=person.organisation_id, name=person.organisation)
-    return DemoTokenOut(
-        access_token=token,
-        expires_in=expires_in,
-        account=DemoAccountOut(id=person.account_id, name=person.name, role=person.role, organisation=organisation),
-    )
+    return await signed_in_out(ctx, signed_in)
 
 
 @well_known.get("/api/v1/openapi.json")

@@ -12,12 +12,14 @@ from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who
 from app.core.clock import Clock
 from app.core.db import Database, connect
 from app.core.ids import AccountId, EngagementId, OrganisationId
+from app.crypto.digests import Digests
 from app.crypto.sealing import seal_text
 from app.crypto.service import Crypto
-from app.identity import service as identity
+from app.identity import signing_in
 from app.identity.directory import NAME_CATEGORY, name_place
-from app.identity.sessions import Method, SessionStart
-from app.identity.tokens import TOKEN_SECONDS, TokenIssuer
+from app.identity.sessions import Method
+from app.identity.signing_in import Delivery, SignedIn
+from app.identity.tokens import TokenIssuer
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 AGREEMENT = "SOK-2026-1"
@@ -173,35 +175,37 @@ def _engagement(persona: Persona) -> tuple[object, ...]:
 
 
 async def sign_in(
-    database: Database, clock: Clock, issuer: TokenIssuer, persona: Persona, origin: Origin, source: str
-) -> tuple[str, int]:
-    """Start a session for a persona and return an access token with the seconds it lasts."""
+    database: Database,
+    clock: Clock,
+    issuer: TokenIssuer,
+    digests: Digests,
+    persona: Persona,
+    origin: Origin,
+    source: str,
+    *,
+    delivery: Delivery = Delivery.TOKENS,
+) -> SignedIn:
+    """Start a session for a persona and return what carries it on."""
     async with database.session() as db, db.begin():
-        session_id, started = await identity.start_session(
-            db, SessionStart(persona.account_id, persona.engagement_id, Method.DEMO, Acr.DEMO), now=clock()
+        signed_in = await signing_in.sign_in(
+            db,
+            account_id=persona.account_id,
+            engagement_id=persona.engagement_id,
+            method=Method.DEMO,
+            acr=Acr.DEMO,
+            issuer=issuer,
+            digests=digests,
+            now=clock(),
+            delivery=delivery,
         )
         actor = Who(
             account_id=persona.account_id,
             engagement_id=persona.engagement_id,
             role=persona.role,
             organisation_id=persona.organisation.id if persona.organisation else None,
-            login_session_id=session_id,
+            login_session_id=signed_in.session_id,
         )
-        record = Record(
-            "token:issue", ActionCode.EXECUTE, Outcome.SUCCESS, actor, Touch("session", session_id), origin
-        )
-        await audit.record(db, [record], at=started, source=source)
-    seconds = int(started.timestamp())
-    token = issuer.issue(
-        sub=persona.account_id,
-        org=persona.organisation.id if persona.organisation else None,
-        role=persona.role,
-        spec=persona.speciality,
-        eng=persona.engagement_id,
-        scope="",
-        sid=session_id,
-        acr=Acr.DEMO,
-        auth_time=seconds,
-        now=seconds,
-    )
-    return token, TOKEN_SECONDS
+        touch = Touch("session", signed_in.session_id)
+        record = Record("token:issue", ActionCode.EXECUTE, Outcome.SUCCESS, actor, touch, origin)
+        await audit.record(db, [record], at=signed_in.at, source=source)
+    return signed_in

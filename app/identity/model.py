@@ -139,3 +139,25 @@ class RealtimeTicket(SQLModel, table=True):
     login_session_id: UUID = Field(foreign_key="login_session.id")
     engagement_id: UUID = Field(foreign_key="engagement.id")
     expires_at: datetime = Field(sa_type=INSTANT)
+
+
+class RefreshToken(SQLModel, table=True):
+    """What gets the next tokens of a session, once; only its digest is kept."""
+
+    __tablename__ = "refresh_token"
+    digest: bytes = Field(primary_key=True, sa_type=DIGEST)
+    login_session_id: UUID = Field(foreign_key="login_session.id")
+    engagement_id: UUID = Field(foreign_key="engagement.id")
+    issued_at: datetime = Field(sa_type=INSTANT)
+    expires_at: datetime = Field(sa_type=INSTANT, index=True)
+    used_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class BrowserSession(SQLModel, table=True):
+    """What a browser carries its session on with; only the digest of the cookie is kept."""
+
+    __tablename__ = "browser_session"
+    digest: bytes = Field(primary_key=True, sa_type=DIGEST)
+    login_session_id: UUID = Field(foreign_key="login_session.id", unique=True)
+    engagement_id: UUID = Field(foreign_key="engagement.id")
+    expires_at: datetime = Field(sa_type=INSTANT, index=True)

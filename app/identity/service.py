@@ -45,6 +45,22 @@ class SessionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class EngagementInfo:
+    """An engagement in force, as its own holder sees it."""
+
+    id: EngagementId
+    role: Role
+    speciality: str | None
+    domain: Domain | None
+    law: Law | None
+    organisation_id: OrganisationId | None
+    organisation: str | None
+    responsible_account_id: AccountId | None
+    valid_until: datetime | None
+    confirmed_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class OrganisationInfo:
     """An organisation as others see it."""
 
@@ -102,6 +118,30 @@ async def start_session(
     """Start a login session and return it with the instant of authentication."""
     session_id = LoginSessionId(new_id())
     return session_id, await store.start_session(db, session_id, start, now)
+
+
+async def present_instant(db: AsyncSession, now: datetime | None) -> datetime:
+    """Return the instant of a transaction that nobody entered: a test's, else the database's."""
+    return now or await store.present_instant(db)
+
+
+async def engagements_in_force(db: AsyncSession, account_id: AccountId, *, now: datetime) -> list[EngagementInfo]:
+    """Return an account's engagements in force, oldest first: what it can act in."""
+    return [
+        EngagementInfo(
+            id=row["id"],
+            role=Role(row["role"]),
+            speciality=row["speciality"],
+            domain=Domain(row["domain"]) if row["domain"] else None,
+            law=Law(row["law"]) if row["law"] else None,
+            organisation_id=row["organisation_id"],
+            organisation=row["organisation"],
+            responsible_account_id=row["responsible_account_id"],
+            valid_until=row["valid_until"],
+            confirmed_until=row["confirmed_until"],
+        )
+        for row in await store.engagements_in_force(db, account_id, now)
+    ]
 
 
 async def list_sessions(db: AsyncSession, permit: SelfPermit) -> list[SessionInfo]:

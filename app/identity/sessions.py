@@ -8,6 +8,11 @@ from app.access.vocabulary import Acr, ClientScope
 from app.core.ids import AccountId, EngagementId
 
 SESSION_SECONDS = 12 * 3600
+ENROLMENT_SECONDS = 3600
+IDLE_SECONDS = 30 * 60
+"""How long a browser may go unused before its session ends."""
+SCREEN_LOCK_SECONDS = 10 * 60
+"""How long a registered workplace may go unused before its screen locks."""
 
 
 class Method(StrEnum):

@@ -45,6 +45,33 @@ async def start_session(db: AsyncSession, session_id: UUID, start: SessionStart,
     return started
 
 
+async def engagement_to_enter(db: AsyncSession, account_id: UUID, now: datetime | None) -> UUID | None:
+    """Return the account's engagement in force that was last used, else the oldest, or None if there is none."""
+    statement = text("select engagement_to_enter(:account, :now)")
+    found: UUID | None = (await db.execute(statement, {"account": account_id, "now": now})).scalar_one_or_none()
+    return found
+
+
+async def add_refresh_token(
+    db: AsyncSession, *, digest: bytes, session_id: UUID, engagement_id: UUID, now: datetime
+) -> None:
+    """Keep the digest of a refresh token of a session in an engagement."""
+    await db.execute(
+        text("select add_refresh_token(:digest, :session, :engagement, :now)"),
+        {"digest": digest, "session": session_id, "engagement": engagement_id, "now": now},
+    )
+
+
+async def open_browser_session(
+    db: AsyncSession, *, digest: bytes, session_id: UUID, engagement_id: UUID, now: datetime
+) -> None:
+    """Keep the digest of the secret that a browser carries a session on with."""
+    await db.execute(
+        text("select open_browser_session(:digest, :session, :engagement, :now)"),
+        {"digest": digest, "session": session_id, "engagement": engagement_id, "now": now},
+    )
+
+
 async def end_sessions(
     db: AsyncSession, account_id: UUID, session_ids: Sequence[UUID] | None, why: str, now: datetime | None
 ) -> Sequence[UUID]:
@@ -71,6 +98,24 @@ async def sessions(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]
 async def end_session(db: AsyncSession, permit: SelfPermit, session_id: UUID) -> bool:
     """End one of the actor's sessions and raise the version of its cases; False if there is none alive."""
     return bool((await db.execute(text("select end_session(:id)"), {"id": session_id})).scalar_one())
+
+
+async def present_instant(db: AsyncSession) -> datetime:
+    """Return the database's time."""
+    now: datetime = (await db.execute(text("select clock_timestamp()"))).scalar_one()
+    return now
+
+
+async def engagements_in_force(db: AsyncSession, account_id: UUID, now: datetime) -> Sequence[RowMapping]:
+    """Return an account's engagements in force, oldest first, with organisation and responsible professional."""
+    statement = text(
+        "select e.id, e.role, e.speciality, e.domain, e.law, e.organisation_id, o.name as organisation,"
+        " r.account_id as responsible_account_id, e.valid_until, e.confirmed_until"
+        " from engagement e left join organisation o on o.id = e.organisation_id"
+        " left join engagement r on r.id = e.responsible_engagement_id"
+        " where e.account_id = :account and engagement_in_force(e.id, :now) order by e.valid_from, e.id"
+    )
+    return (await db.execute(statement, {"account": account_id, "now": now})).mappings().all()
 
 
 async def organisations(db: AsyncSession, permit: RolePermit) -> Sequence[RowMapping]:

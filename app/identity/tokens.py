@@ -109,7 +109,7 @@ class Claims:
 
     ``auth_time``, ``iat`` and ``exp`` are seconds since 1970, UTC, ``exp`` exclusive. ``scope`` is a list separated
     by spaces, and may be empty. ``org`` is None for who acts for no organisation, ``spec`` for a role without
-    speciality.
+    speciality, ``resp``, the responsible professional's account, for a role that works under nobody.
     """
 
     iss: str
@@ -118,6 +118,7 @@ class Claims:
     org: OrganisationId | None
     role: str
     spec: str | None
+    resp: AccountId | None
     eng: EngagementId
     scope: str
     sid: LoginSessionId
@@ -148,6 +149,7 @@ class TokenIssuer:
         org: OrganisationId | None,
         role: str,
         spec: str | None,
+        resp: AccountId | None,
         eng: EngagementId,
         scope: str,
         sid: LoginSessionId,
@@ -167,6 +169,7 @@ class TokenIssuer:
             "org": None if org is None else str(org),
             "role": role,
             "spec": spec,
+            "resp": None if resp is None else str(resp),
             "eng": str(eng),
             "scope": scope,
             "sid": str(sid),
@@ -342,6 +345,7 @@ def _claims(members: Mapping[str, object], *, issuer: str, audience: str) -> Cla
         org=None if members["org"] is None else OrganisationId(_id(members["org"])),
         role=_text(members["role"], _CODE),
         spec=None if members["spec"] is None else _text(members["spec"], _CODE),
+        resp=None if members["resp"] is None else AccountId(_id(members["resp"])),
         eng=EngagementId(_id(members["eng"])),
         scope=_text(members["scope"], _SCOPE),
         sid=LoginSessionId(_id(members["sid"])),

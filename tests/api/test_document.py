@@ -173,7 +173,8 @@ async def test_personas_exist_in_demo_mode_only(room: Room) -> None:
     }
     assert [name for name, one in personas.items() if "testBsn" in one] == ["citizen"]
     token = (await room.anonymous("POST", "/demo-tokens", json={"persona": "gp"})).json()
-    assert set(token) == {"accessToken", "expiresIn", "account"}
+    carried_on = {"accessToken", "refreshToken", "expiresIn"}
+    assert set(token) == carried_on | {"account", "engagement", "engagements"}
     assert set(token["account"]) == {"id", "name", "role", "organisation"}
     services = room.app.state.services
     try:

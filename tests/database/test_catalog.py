@@ -134,11 +134,14 @@ CROSSING = {
             *("may_write", "opened_by_me", "oversees", "place_of", "reads_consent", "replace_grants", "seated"),
             *("standing_of", "start_session", "subjects_of"),
             *CREDENTIALS,
+            *("add_refresh_token", "end_other_session", "engagement_to_enter", "enter_browser", "lock_session"),
+            *("open_browser_session", "sessions_of", "switch_engagement", "use_refresh_token", "watches_over"),
         )
     },
     "engagement_in_force": ["app", "appender", "stream"],
     "engagement_period": [],
     "mark_dirty": [],
+    "note_use": ["stream"],
     "refuse_dirty": [],
     "rests_on_something": [],
 }

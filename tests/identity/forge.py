@@ -26,10 +26,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of the P-256 group
-UUID_CLAIMS = ("sub", "org", "eng", "sid", "jti")
+UUID_CLAIMS = ("sub", "org", "resp", "eng", "sid", "jti")
 TEXT_CLAIMS = ("iss", "aud", "role", "spec", "scope", "acr")
 TIME_CLAIMS = ("auth_time", "iat", "exp")
-NULLABLE = ("org", "spec")
+NULLABLE = ("org", "spec", "resp")
 FAR_SECONDS = 3600
 SENDABLE_CHARS_MAX = 16 * 1024
 SHA = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}

@@ -29,6 +29,7 @@ FORGE = Forge(
         "org": "0b9e7d3c-5a35-4c55-9f0e-3f1f3f1b2a02",
         "role": "poh",
         "spec": "ggz",
+        "resp": "0b9e7d3c-5a35-4c55-9f0e-3f1f3f1b2a06",
         "eng": "0b9e7d3c-5a35-4c55-9f0e-3f1f3f1b2a03",
         "scope": "case:read case:write",
         "sid": "0b9e7d3c-5a35-4c55-9f0e-3f1f3f1b2a04",

@@ -28,6 +28,7 @@ class Asked(TypedDict):
     org: OrganisationId | None
     role: str
     spec: str | None
+    resp: AccountId | None
     eng: EngagementId
     scope: str
     sid: LoginSessionId
@@ -73,6 +74,7 @@ def make_asked() -> Asked:
         org=OrganisationId(new_id()),
         role="poh",
         spec="ggz",
+        resp=AccountId(new_id()),
         eng=EngagementId(new_id()),
         scope="case:read case:write",
         sid=LoginSessionId(new_id()),
@@ -114,25 +116,26 @@ def test_each_token_has_an_id_of_its_own() -> None:
     assert len(ids) == 20
 
 
-def test_organisation_and_speciality_may_be_absent() -> None:
+def test_organisation_speciality_and_responsible_professional_may_be_absent() -> None:
     issuer, verifier = make_pair()
     asked = make_asked()
-    asked["org"], asked["spec"], asked["scope"] = None, None, ""
+    asked["org"], asked["spec"], asked["resp"], asked["scope"] = None, None, None, ""
     claims = verifier.verify(issuer.issue(**asked, now=NOW), now=NOW)
-    assert (claims.org, claims.spec, claims.scope) == (None, None, "")
+    assert (claims.org, claims.spec, claims.resp, claims.scope) == (None, None, None, "")
 
 
 @given(
     org=st.none() | st.uuids(),
     role=CODES,
     spec=st.none() | CODES,
+    resp=st.none() | st.uuids(),
     scope=st.lists(st.text("abcz:/.*~!#|^", min_size=1, max_size=20), max_size=20).map(" ".join),
     acr=CODES,
     age=st.integers(-30, NOW),
     now=st.integers(NOW, 4_000_000_000),
 )
 def test_whatever_is_issued_verifies(
-    org: UUID | None, role: str, spec: str | None, scope: str, acr: str, age: int, now: int
+    org: UUID | None, role: str, spec: str | None, resp: UUID | None, scope: str, acr: str, age: int, now: int
 ) -> None:
     issuer, verifier = make_pair()
     asked = make_asked() | Asked(
@@ -140,6 +143,7 @@ def test_whatever_is_issued_verifies(
         org=None if org is None else OrganisationId(org),
         role=role,
         spec=spec,
+        resp=None if resp is None else AccountId(resp),
         eng=EngagementId(new_id()),
         scope=scope,
         sid=LoginSessionId(new_id()),

@@ -1,0 +1,25 @@
+"""The one cookie there is: whose secret carries a browser's session on. No script and no other site sees it.
+
+``__Host-`` makes the browser refuse it from anybody but this very host, over TLS (or on its own machine).
+"""
+
+from collections.abc import Iterable
+
+COOKIE = "__Host-overlegtafel"
+ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Strict"
+CLEARED = f"{COOKIE}=; Max-Age=0; {ATTRIBUTES}"
+
+
+def cookie_of(secret: str) -> str:
+    """Return the header that gives a browser its secret, until the browser is closed or the session has ended."""
+    return f"{COOKIE}={secret}; {ATTRIBUTES}"
+
+
+def secrets_in(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """Return every value that a request gives for our cookie; more than one is nobody's doing but an attacker's."""
+    found = []
+    for name, value in headers:
+        if name == b"cookie":
+            pairs = (pair.strip().partition("=") for pair in value.decode("latin-1").split(";"))
+            found += [given for key, _, given in pairs if key == COOKIE]
+    return found
