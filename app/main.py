@@ -23,7 +23,7 @@ from app.api.openapi import finish_document, operation_id
 from app.api.problems import problem_of, refusal_of, render
 from app.api.reference import reference_routes
 from app.core.clock import Clock, database_clock
-from app.core.db import open_database
+from app.core.db import open_database, owner_transaction
 from app.core.ids import CaseId, EngagementId
 from app.core.logs import configure_logging
 from app.core.settings import Settings, SettingsError, load_settings
@@ -38,6 +38,8 @@ from app.events.reading import Stream
 from app.identity import demo
 from app.identity.actors import Actors
 from app.identity.directory import Directory
+from app.identity.founding import Founded, Founding
+from app.identity.region import found_region
 from app.identity.tokens import TokenIssuer, TokenVerifier
 from app.realtime.bus import Bus
 from app.realtime.hub import Hub
@@ -228,6 +230,24 @@ async def load_demo(settings: Settings, owner_url: str) -> None:
     try:
         crypto = build_crypto(database.appender, KeyringFolder.open_or_create(key_folder(settings)))
         await demo.load_region(owner_url, crypto)
+    finally:
+        await database.close()
+
+
+async def found(settings: Settings, owner_url: str, founding: Founding) -> Founded:
+    """Make the region and an administrator of it; see ``found_region``.
+
+    Raises:
+        FoundingRefused: see ``found_region``.
+        KeyringError: the key folder is not the one that the stored data keys were wrapped with.
+    """
+    database = await open_database(settings)
+    try:
+        crypto = build_crypto(database.appender, KeyringFolder.open_or_create(key_folder(settings)))
+        # The administrator's name sealed under keys of another folder would be lost to the service.
+        await crypto.data_keys.require_wrapping_keys()
+        async with owner_transaction(owner_url) as db:
+            return await found_region(db, crypto, founding, source=settings.audit_source)
     finally:
         await database.close()
 

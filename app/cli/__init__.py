@@ -8,12 +8,15 @@ import typer
 
 from app.cli.console import say, sentences
 from app.cli.demo import ROLES, embedded, read_settings, run_demo
+from app.cli.doctor import run_doctor
 from app.cli.folder import default_data_dir
+from app.cli.init import run_init
 from app.cli.migrate import upgrade
 from app.cli.openapi import write_document
 from app.cli.serve import listening, run_server, stoppable
 from app.core.logins import refuse_unsafe_login
 from app.core.settings import PREFIX, SettingsError
+from app.identity.founding import Why
 
 cli = typer.Typer(
     help="Overlegtafel: the digital consultation table of neighbourhood care.",
@@ -64,6 +67,25 @@ def migrate() -> None:
         else:
             with embedded(settings.data_dir or default_data_dir()) as urls:
                 upgrade(urls.owner)
+
+
+@cli.command()
+def init(
+    region: Annotated[str | None, typer.Option(help="Name of the region organisation.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of its administrator.")] = None,
+    another: Annotated[bool, typer.Option("--another", help="Make one beside those that there are.")] = False,
+    reason: Annotated[Why | None, typer.Option(help="Why another is made; it stands in the audit log.")] = None,
+) -> None:
+    """Make the region and its first administrator, with a link that works once. There is no default password."""
+    with sentences():
+        run_init(read_settings(), region=region, name=name, another=another, reason=reason)
+
+
+@cli.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False) -> None:
+    """Check clock, keys, TLS, mail, identity provider, database, disk and settings; exit code 1 when one is wrong."""
+    with sentences():
+        raise typer.Exit(run_doctor(as_json=as_json))
 
 
 @cli.command()

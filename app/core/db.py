@@ -1,12 +1,14 @@
 """Connections: an ORM engine for role ``app``, bare pools for roles ``appender`` and ``stream``."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from app.core.settings import Settings
 
@@ -62,6 +64,19 @@ class Database:
 async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
     """Open one connection with the limits every connection of this service has."""
     return await asyncpg.connect(dsn, server_settings=SERVER_SETTINGS, timeout=POOL_TIMEOUT_SECONDS)
+
+
+@asynccontextmanager
+async def owner_transaction(owner_url: str) -> AsyncIterator[AsyncSession]:
+    """One transaction over a connection of its own, for a command that logs in as the tables' owner."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: connect(owner_url), poolclass=NullPool, hide_parameters=True
+    )
+    try:
+        async with AsyncSession(engine, expire_on_commit=False) as db, db.begin():
+            yield db
+    finally:
+        await engine.dispose()
 
 
 async def open_database(settings: Settings) -> Database:

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         faults = []
         if self.database_url is None:
             faults.append("Production needs OVERLEGTAFEL_DATABASE_URL; the embedded database is for one machine.")
-        elif not _transport_is_safe(self.database_url.get_secret_value()):
+        elif not transport_is_safe(self.database_url.get_secret_value()):
             faults.append("OVERLEGTAFEL_DATABASE_URL must use sslmode=verify-full or a local socket in production.")
         if self.key_dir is None:
             faults.append("Production needs OVERLEGTAFEL_KEY_DIR, a key folder outside the data folder.")
@@ -147,7 +147,8 @@ def _with_user(url: str, user: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{name}@{address}"))
 
 
-def _transport_is_safe(url: str) -> bool:
+def transport_is_safe(url: str) -> bool:
+    """Whether nobody can stand between us and the database: verified TLS, or it never leaves this machine."""
     parts = urlsplit(url)
     if "sslmode=verify-full" in parts.query:
         return True

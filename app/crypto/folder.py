@@ -37,6 +37,15 @@ def make_folder(path: Path) -> None:
         except FileExistsError:
             continue  # Another worker was first; what it made is checked below all the same.
         sync_folder(folder.parent)
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Check a folder that is there.
+
+    Raises:
+        KeyringError: it is a symbolic link, not a folder, someone else's, or open to others.
+    """
     _check(path, path.lstat(), stat.S_ISDIR, "folder", "0700")
 
 

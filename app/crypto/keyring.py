@@ -28,7 +28,15 @@ from app.core.clock import utc
 from app.crypto import wrapping
 from app.crypto.erasure import ErasureSecrets, Tombstone
 from app.crypto.errors import KeyringError
-from app.crypto.folder import TEMPORARY_PREFIX, create_file, locked, make_folder, read_file, replace_file
+from app.crypto.folder import (
+    TEMPORARY_PREFIX,
+    check_folder,
+    create_file,
+    locked,
+    make_folder,
+    read_file,
+    replace_file,
+)
 from app.crypto.keys import READABLE_AFTER_ROTATION, PurposeKey, Use
 from app.crypto.primitives import length_prefixed, random_secret
 from app.crypto.sealing import DataKey, new_data_key
@@ -78,6 +86,27 @@ class KeyringFolder:
             keyring = cls(path, clock)
             with locked(path / "lock"):
                 keyring._complete()
+        except OSError as error:
+            raise KeyringError(f"The key folder {path} cannot be used: {error.strerror}.") from error
+        return keyring
+
+    @classmethod
+    def open_existing(cls, path: Path, clock: Callable[[], datetime] = system_clock) -> Self:
+        """Return the keyring that was made in ``path`` before, and write nothing: for looking, not for serving.
+
+        Raises:
+            KeyringError: as ``open_or_create``, and where there is no folder or a use has no key.
+        """
+        try:
+            check_folder(path)
+            if read_file(path / "keyring.json") is None:
+                raise KeyringError(f"The key folder {path} holds no keys; the first start makes them.")
+            check_folder(path / "erasure")
+            keyring = cls(path, clock)
+            keyring._keys = keyring._load()
+            for kind, key_id in keyring._read_manifest().items():
+                if kind in keyring._keys:
+                    keyring._expect(keyring._keys, kind, key_id)
         except OSError as error:
             raise KeyringError(f"The key folder {path} cannot be used: {error.strerror}.") from error
         return keyring
