@@ -15,11 +15,13 @@ from app.access.tables import (
     ANY_FACTOR,
     FRESH,
     FRESH_SECONDS,
+    POWER_BEHIND,
     RECORDERS,
     ROLE_ACTIONS,
     SCOPE_ACTIONS,
     TWO_FACTORS,
     WHILE_LOCKED,
+    powers_of,
 )
 from app.access.vocabulary import Action, Category, ClientScope, Domain, Ground, Role
 from app.core.errors import DomainError, Forbidden, NotFound, Unauthenticated
@@ -240,13 +242,15 @@ def _require_role(actor: Actor, action: Action, now: datetime) -> None:
     """Refuse what the role, the integration's scope or the shown factors do not reach.
 
     Raises:
-        Forbidden: the role or scope never may.
+        Forbidden: the role, speciality or scope never may.
         SessionLocked, StepUpNeeded: it may, once a factor is shown.
     """
     if actor.role not in ROLE_ACTIONS.get(action, frozenset()):
         raise Forbidden
     if actor.role is Role.INTEGRATION and action in _SCOPED and action not in _opened_by(actor.scopes):
         raise Forbidden("The client has no scope for this.")
+    if action in POWER_BEHIND and POWER_BEHIND[action] not in powers_of(actor.role, actor.speciality):
+        raise Forbidden("This is not for your speciality.")
     if actor.locked and action not in WHILE_LOCKED:
         raise SessionLocked
     if action not in ANY_FACTOR and actor.acr not in TWO_FACTORS:

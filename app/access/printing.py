@@ -16,10 +16,13 @@ from app.access.tables import (
     RECORDERS,
     ROLE_ACTIONS,
     SCOPE_ACTIONS,
+    SEPARATION,
     SUBJECT,
     WHILE_LOCKED,
+    need_to_know,
+    powers_of,
 )
-from app.access.vocabulary import Action, Category, Domain, Ground, Role
+from app.access.vocabulary import Action, Category, Domain, Ground, Power, Role, Speciality
 
 Code = TypeVar("Code", bound=str)
 _ALL = ", ".join(Domain)
@@ -69,8 +72,9 @@ def _lines() -> Iterable[str]:
     yield f"Whoever holds any cell of a person also reads {implied} of that person, in every domain."
     yield from _cells(
         "Directly involved",
-        "What `direct_treatment` opens by profession. W is read and write, R is read.",
-        NEED_TO_KNOW,
+        "What `direct_treatment` opens by profession, and to a practice nurse by speciality. W is read and write, "
+        "R is read.",
+        {_capacity(*one): need_to_know(*one) for one in _capacities() if one[0] in NEED_TO_KNOW},
     )
     yield from _cells("Public task", "What `public_task` opens by law, in domain `social`.", PUBLIC_TASK)
     yield from _cells("Oneself", "What `subject` opens to the citizen, in every domain.", {Role.CITIZEN: SUBJECT})
@@ -96,12 +100,29 @@ def _lines() -> Iterable[str]:
         [(scope, _named(actions)) for scope, actions in SCOPE_ACTIONS.items()],
     )
     yield from _section(
+        "Role separation",
+        "Who may begin or lead what. Citizens and representatives record consent of the citizen alone.",
+        ("who", *Power),
+        [(_capacity(*one), *("x" if power in powers_of(*one) else "" for power in Power)) for one in _capacities()],
+    )
+    yield from _section(
         "Roles",
         "A role without x is refused whatever the case says; one with x still needs a seat, a grant or a ground.",
         ("action", *Role),
         [(action, *("x" if role in ROLE_ACTIONS.get(action, ()) else "" for role in Role)) for action in Action],
     )
     yield ""
+
+
+def _capacities() -> Iterable[tuple[Role, Speciality | None]]:
+    """Yield every role, and a role that is narrowed by speciality once more for each."""
+    for role in Role:
+        yield role, None
+        yield from ((role, speciality) for speciality in Speciality if (role, speciality) in SEPARATION)
+
+
+def _capacity(role: Role, speciality: Speciality | None) -> str:
+    return f"{role} {speciality}" if speciality else role
 
 
 def _cells(title: str, text: str, table: Mapping[Code, Mapping[Category, bool]]) -> Iterable[str]:

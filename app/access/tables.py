@@ -7,7 +7,19 @@ Source: DESIGN 5; KNMG richtlijn Omgaan met medische gegevens; Wmo 2015 chapter 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from app.access.vocabulary import PARTICIPANTS, PROFESSIONALS, Acr, Action, Category, ClientScope, Domain, Law, Role
+from app.access.vocabulary import (
+    PARTICIPANTS,
+    PROFESSIONALS,
+    Acr,
+    Action,
+    Category,
+    ClientScope,
+    Domain,
+    Law,
+    Power,
+    Role,
+    Speciality,
+)
 
 POLICY_VERSION = "2026-2"
 
@@ -44,7 +56,35 @@ NEED_TO_KNOW: Mapping[Role, Mapping[Category, bool]] = MappingProxyType(
         },
     }
 )
-"""``direct_treatment``: profession to category to may-write, in the engagement's own domain (care, or youth)."""
+"""``direct_treatment``: profession to category to may-write, in the engagement's own domain (care, or youth).
+
+Ask :func:`need_to_know`, which narrows it by speciality.
+"""
+
+_GROWING_UP = frozenset({C.YOUTH_DEVELOPMENT, C.EDUCATION})
+
+NARROWED: Mapping[Speciality, frozenset[Category]] = MappingProxyType(
+    {
+        Speciality.OUDEREN: frozenset(),
+        Speciality.JEUGD: frozenset(),
+        Speciality.SOMATIEK: _GROWING_UP,
+        Speciality.GGZ: _GROWING_UP,
+    }
+)
+"""What a practice nurse of this speciality does not see by treatment alone; consent may open it all the same."""
+
+
+def need_to_know(role: Role, speciality: str | None) -> Mapping[Category, bool]:
+    """Return category to may-write of what ``direct_treatment`` opens; empty for whoever treats nobody.
+
+    A speciality that no table knows opens only what every speciality opens.
+    """
+    table = NEED_TO_KNOW.get(role, {})
+    if role is not Role.POH or speciality is None:
+        return table
+    closed = NARROWED[Speciality(speciality)] if speciality in set(Speciality) else _GROWING_UP
+    return {category: may_write for category, may_write in table.items() if category not in closed}
+
 
 _PLAN = {C.PLAN_GOALS_ACTIONS: WRITE, C.PRACTICAL_COORDINATION: WRITE}
 
@@ -188,6 +228,52 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
     }
 )
 """Role x action. A role that is not named for an action is refused with 403, whatever the case says."""
+
+P = Power
+_LEADS = frozenset({P.OPEN_CASE, P.RECORD_CONSENT, P.CHAIR})
+_NURSE_OF_PRACTICE: Mapping[Speciality | None, frozenset[Power]] = {
+    None: _LEADS,
+    Speciality.OUDEREN: _LEADS,
+    Speciality.JEUGD: _LEADS,
+    # Works by the protocols of chronic disease: takes part, and leaves opening and leading to the GP.
+    Speciality.SOMATIEK: frozenset({P.RECORD_CONSENT}),
+    # Meets crises first: the only practice nurse that breaks the glass.
+    Speciality.GGZ: _LEADS | {P.BREAK_GLASS},
+}
+
+SEPARATION: Mapping[tuple[Role, Speciality | None], frozenset[Power]] = MappingProxyType(
+    {
+        (Role.GP, None): _LEADS | {P.BREAK_GLASS},
+        **{(Role.POH, speciality): powers for speciality, powers in _NURSE_OF_PRACTICE.items()},
+        (Role.SOCIAL_TEAM, None): _LEADS,
+        (Role.DISTRICT_NURSE, None): _LEADS | {P.BREAK_GLASS},
+        (Role.SPECIALIST, None): _LEADS | {P.BREAK_GLASS},
+        (Role.CITIZEN, None): frozenset({P.OPEN_CASE, P.RECORD_CONSENT}),
+        (Role.REPRESENTATIVE, None): frozenset({P.RECORD_CONSENT}),
+    }
+)
+"""The role separation: who may open a case, record consent, chair, break the glass. Who is not named may none of it.
+
+Ask :func:`powers_of`. A citizen records consent about herself alone, a representative for whom it represents.
+"""
+
+
+def powers_of(role: Role, speciality: str | None) -> frozenset[Power]:
+    """Return what this role may begin or lead.
+
+    Only a practice nurse is narrowed by speciality; one that no table knows has what every speciality has.
+    """
+    if role is not Role.POH or speciality is None:
+        return SEPARATION.get((role, None), frozenset())
+    if speciality not in set(Speciality):
+        return frozenset.intersection(*_NURSE_OF_PRACTICE.values())
+    return SEPARATION[role, Speciality(speciality)]
+
+
+POWER_BEHIND: Mapping[Action, Power] = MappingProxyType(
+    {Action.CASE_OPEN: P.OPEN_CASE, Action.CONSENT_GIVE: P.RECORD_CONSENT}
+)
+"""Actions that the role alone does not suffice for: the speciality must leave the power as well."""
 
 RECORDERS = PROFESSIONALS
 """Roles that may record a citizen's consent, for the domain of their own engagement only."""

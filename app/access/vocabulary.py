@@ -164,6 +164,24 @@ class MessageKind(StrEnum):
     DECISION_NEEDED = "decision-needed"
 
 
+class Speciality(StrEnum):
+    """What a practice nurse (POH) is trained for. Source: DOMAIN 4.1."""
+
+    OUDEREN = "ouderen"
+    JEUGD = "jeugd"
+    SOMATIEK = "somatiek"
+    GGZ = "ggz"
+
+
+class Power(StrEnum):
+    """What somebody may begin or lead, beside taking part; the role separation says who."""
+
+    OPEN_CASE = "open-case"
+    RECORD_CONSENT = "record-consent"
+    CHAIR = "chair"
+    BREAK_GLASS = "break-glass"
+
+
 class Acr(StrEnum):
     """How a session was authenticated, as its tokens say (``acr``)."""
 

@@ -163,6 +163,7 @@ def _seat(item: Mapping[str, Any]) -> Seat:
         from_seq=item["fromSeq"],
         period=_period(item["validFrom"], item["validUntil"]),
         teams=tuple((TeamId(UUID(team)), _period(start, end)) for team, start, end in item["teams"]),
+        speciality=item.get("speciality"),
     )
 
 

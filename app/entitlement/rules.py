@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from app.access.tables import IMPLIED, NEED_TO_KNOW, NEVER_BY_CONSENT, PUBLIC_TASK, SUBJECT
+from app.access.tables import IMPLIED, NEVER_BY_CONSENT, PUBLIC_TASK, SUBJECT, TREATING, need_to_know
 from app.access.vocabulary import Category, Domain, Ground, Law, Role
 from app.core.ids import AccountId, ConsentId, EngagementId, MemberId, OrganisationId, PatientId, TeamId
 
@@ -48,6 +48,7 @@ class Seat:
     from_seq: int
     period: Period
     teams: tuple[tuple[TeamId, Period], ...] = ()
+    speciality: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,8 @@ def _standing(inputs: Inputs) -> Iterator[Grant]:
             if subject.account_id == seat.account_id and seat.role is Role.CITIZEN:
                 for domain in Domain:
                     yield from _cells(seat, subject.patient_id, SUBJECT.items(), domain, Ground.SUBJECT)
-            if seat.direct_treatment and seat.role in NEED_TO_KNOW and seat.domain in (Domain.CARE, Domain.YOUTH):
-                table = NEED_TO_KNOW[seat.role].items()
+            if seat.direct_treatment and seat.role in TREATING and seat.domain in (Domain.CARE, Domain.YOUTH):
+                table = need_to_know(seat.role, seat.speciality).items()
                 yield from _cells(seat, subject.patient_id, table, seat.domain, Ground.DIRECT_TREATMENT)
             if seat.role is Role.SOCIAL_TEAM:
                 for task in inputs.tasks:
