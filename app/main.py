@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import audit, cases, consents, identity, members, messages, patients, realtime, system, threads
+from app.api import audit, cases, consents, identity, members, messages, patients, realtime, staff, system, threads
 from app.api.deps import Services
 from app.api.headers import Conventions, request_id_of
 from app.api.limits import Guard
@@ -57,6 +57,7 @@ ROUTERS = (
     patients.router,
     realtime.router,
     identity.router,
+    staff.router,
     audit.router,
     system.router,
 )

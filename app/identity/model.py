@@ -161,3 +161,29 @@ class BrowserSession(SQLModel, table=True):
     login_session_id: UUID = Field(foreign_key="login_session.id", unique=True)
     engagement_id: UUID = Field(foreign_key="engagement.id")
     expires_at: datetime = Field(sa_type=INSTANT, index=True)
+
+
+class ScimUser(SQLModel, table=True):
+    """What an organisation's identity system calls one of its engagements; the names are sealed."""
+
+    __tablename__ = "scim_user"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "user_name_digest"),
+        Index("ix_scim_user_external_id", "organisation_id", "external_id_digest"),
+    )
+    engagement_id: UUID = Field(primary_key=True, foreign_key="engagement.id")
+    organisation_id: UUID = Field(foreign_key="organisation.id")
+    user_name_digest: bytes = Field(sa_type=DIGEST)
+    external_id_digest: bytes | None = Field(default=None, sa_type=DIGEST)
+    attributes_sealed: bytes = Field(sa_type=SEALED)
+    created_at: datetime = Field(sa_type=INSTANT)
+    changed_at: datetime = Field(sa_type=INSTANT)
+
+
+class AccountHandover(SQLModel, table=True):
+    """A single-use code by which somebody lets another organisation add an engagement; only its digest is kept."""
+
+    __tablename__ = "account_handover"
+    digest: bytes = Field(primary_key=True, sa_type=DIGEST)
+    account_id: UUID = Field(foreign_key="account.id", index=True)
+    expires_at: datetime = Field(sa_type=INSTANT)

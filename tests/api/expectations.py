@@ -79,6 +79,35 @@ OPERATIONS = {
         "post", "/messages/{messageId}/retraction", CASE, "message:retract", "case", DELETE, 201
     ),
     "listContributions": Expected("get", "/contributions", SELF, "contribution:list", "case", READ, 200),
+    "listEngagements": Expected(
+        "get", "/organisations/{organisationId}/engagements", ROLE, "engagement:list", "directory", READ, 200
+    ),
+    "createEngagement": Expected(
+        "post", "/organisations/{organisationId}/engagements", ROLE, "engagement:create", "directory", CREATE, 201
+    ),
+    "readEngagement": Expected("get", "/engagements/{engagementId}", ROLE, "engagement:list", "directory", READ, 200),
+    "changeEngagement": Expected(
+        "patch", "/engagements/{engagementId}", ROLE, "engagement:change", "directory", UPDATE, 200
+    ),
+    "suspendEngagement": Expected(
+        "post", "/engagements/{engagementId}/suspension", ROLE, "engagement:suspend", "directory", UPDATE, 201
+    ),
+    "resumeEngagement": Expected(
+        "post", "/engagements/{engagementId}/resumption", ROLE, "engagement:suspend", "directory", UPDATE, 201
+    ),
+    "confirmEngagement": Expected(
+        "post", "/engagements/{engagementId}/confirmation", ROLE, "engagement:confirm", "directory", UPDATE, 201
+    ),
+    "confirmEngagements": Expected(
+        "post", "/organisations/{organisationId}/confirmations", ROLE, "engagement:confirm", "directory", UPDATE, 201
+    ),
+    "issueEnrolmentCode": Expected(
+        "post", "/accounts/{accountId}/enrolment-codes", ROLE, "enrolment:issue", "none", CREATE, 201
+    ),
+    "offerEngagementCode": Expected("post", "/engagement-codes", SELF, "engagement:offer", "none", CREATE, 201),
+    "importStaff": Expected(
+        "post", "/organisations/{organisationId}/staff-imports", ROLE, "staff:import", "directory", CREATE, 201
+    ),
     "searchAuditEvents": Expected("get", "/audit/events", ROLE, "audit:search", "log", READ, 200),
     "issueTicket": Expected("post", "/realtime-tickets", SELF, "realtime-ticket:issue", "none", EXECUTE, 201),
 }

@@ -8,6 +8,7 @@ import asyncpg
 import httpx
 from fastapi import FastAPI
 
+from app.identity.demo import BY_KEY, PRACTICE
 from tests.serving import Caller, Instance, Service
 from tests.stories import Table, account_of, consent, open_table, seat, thread
 
@@ -85,6 +86,9 @@ class Room(Table):
             "messageId": self.ids["message"],
             "consentId": self.ids["consent"],
             "sessionId": ABSENT,
+            "organisationId": str(PRACTICE.id),
+            "engagementId": str(BY_KEY["poh"].engagement_id),
+            "accountId": str(BY_KEY["poh"].account_id),
             **ids,
         }
 

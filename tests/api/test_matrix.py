@@ -11,6 +11,7 @@ import jsonschema_rs
 import orjson
 import pytest
 
+from app.identity.demo import BY_KEY, PRACTICE
 from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
 from tests.api.room import ABSENT, CARE, NAME, Room, another, problem_of
 from tests.serving import Caller
@@ -40,11 +41,20 @@ ALLOWED: dict[str, set[str]] = {
     "listCases": FOLK,
     "listInvitations": FOLK,
     "listContributions": FOLK,
+    **{
+        name: {"org-admin", "region-admin"}
+        for name in (
+            *("listEngagements", "createEngagement", "readEngagement", "changeEngagement", "suspendEngagement"),
+            *("resumeEngagement", "confirmEngagement", "confirmEngagements", "issueEnrolmentCode", "importStaff"),
+        )
+    },
+    "offerEngagementCode": EVERYBODY - {"integration"},
     "searchAuditEvents": OVERSEERS,
     "issueTicket": FOLK,
 }
 PROTECTED = {name: one for name, one in OPERATIONS.items() if one.scope != PUBLIC}
 ON_CASES = {name: one for name, one in OPERATIONS.items() if one.scope == CASE}
+COLLEAGUE: Json = {"name": {"given": "Wil", "family": "Kok"}, "role": "gp", "profession": "huisarts"}
 BODIES: dict[str, Json] = {
     "registerPatient": {"bsn": "999990019", "name": NAME, "birthDate": "1950-01-31", "neighbourhood": "limmel"},
     "searchPatients": {"family": "Lemmens", "birthDate": "1941-03-02"},
@@ -53,6 +63,13 @@ BODIES: dict[str, Json] = {
     "postMessage": {"text": "Goedemorgen"},
     "correctMessage": {"text": "Goedemiddag"},
     "retractMessage": {"reason": "error"},
+    "createEngagement": COLLEAGUE,
+    "changeEngagement": {"speciality": "ouderen"},
+    "confirmEngagements": {"engagementIds": [str(BY_KEY["poh"].engagement_id)]},
+    "importStaff": {
+        "csv": "employeeNumber,given,family,role,profession\nM-1,Wim,Kok,gp,huisarts\n",
+        "dryRun": False,
+    },
 }
 
 
@@ -199,6 +216,19 @@ async def _own_consent(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("gp"), target(room, OPERATIONS[name], consentId=await room.consented())
 
 
+async def _admin(room: Room, name: str) -> tuple[Caller, str]:
+    return await room.as_("org-admin"), target(room, OPERATIONS[name])
+
+
+async def _colleague(room: Room, name: str) -> tuple[Caller, str]:
+    admin = await room.as_("org-admin")
+    made = await admin.made(f"/organisations/{PRACTICE.id}/engagements", COLLEAGUE)
+    if name == "resumeEngagement":
+        await admin.made(f"/engagements/{made['id']}/suspension")
+    ids = {"engagementId": str(made["id"]), "accountId": str(made["accountId"])}
+    return admin, target(room, OPERATIONS[name], **ids)
+
+
 async def _auditor(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("auditor"), target(room, OPERATIONS[name])
 
@@ -215,6 +245,9 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "retractMessage": _own_message,
     "withdrawConsent": _own_consent,
     "searchAuditEvents": _auditor,
+    **dict.fromkeys(("listEngagements", "createEngagement", "confirmEngagements", "importStaff"), _admin),
+    **dict.fromkeys(("readEngagement", "changeEngagement", "suspendEngagement", "resumeEngagement"), _colleague),
+    **dict.fromkeys(("confirmEngagement", "issueEnrolmentCode"), _colleague),
     "inviteMember": _plain,
 }
 
@@ -238,7 +271,8 @@ async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> No
     body = await body_of(room, name)
     if name == "inviteMember":
         body = await room.member_body("poh-youth")
-    answer = await caller.request(one.method, path, body)
+    headers = {"If-Match": (await caller.get(path)).headers["etag"]} if one.method == "patch" else {}
+    answer = await caller.request(one.method, path, body, headers=headers)
     assert answer.status_code == one.status, answer.text
     assert_described(room, one, answer)
     records = await room.records(answer)

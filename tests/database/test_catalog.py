@@ -140,6 +140,7 @@ CROSSING = {
     },
     "engagement_in_force": ["app", "appender", "stream"],
     "engagement_period": [],
+    **{name: ["app"] for name in ("end_sessions_of", "keeps_account", "never_signed_in", "take_handover")},
     "mark_dirty": [],
     "note_use": ["stream"],
     "refuse_dirty": [],

@@ -15,6 +15,7 @@ PRIVILEGES = {
     "app": """
         account: insert, select(id, name_sealed, status), update(name_sealed, status)
         access_grant: select
+        account_handover: delete, insert, select
         account_registration: insert, select, update(number)
         alembic_version: select
         audit_event: insert, select
@@ -24,8 +25,8 @@ PRIVILEGES = {
         consent: insert, select, update(status, withdrawal_decided_at, withdrawal_decided_by, withdrawal_method,
             withdrawn_at, withdrawn_by_engagement_id)
         consent_recipient: insert, select
-        engagement: insert, select, update(confirmed_until, employee_number, responsible_engagement_id, suspended_at,
-            valid_until)
+        engagement: insert, select, update(confirmed_until, employee_number, responsible_engagement_id, speciality,
+            suspended_at, valid_until)
         idempotency: delete, insert, select
         login_session: select
         member: insert, select, update(decided_at, ended_at, history_from_seq, status)
@@ -34,6 +35,7 @@ PRIVILEGES = {
         patient: insert, select
         public_task: insert, select, update(valid_until)
         realtime_ticket: delete, insert, select
+        scim_user: insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
         subject: insert, select
         team: insert, select, update(merged_into_id, name, status)
         team_member: insert, select, update(valid_until)
