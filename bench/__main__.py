@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import ejabberd, fanout, floors, goals, synapse
+from bench import credentials, ejabberd, fanout, floors, goals, synapse
 from bench.bare import BareServer
 from bench.cluster import Cluster
 from bench.figures import Report, say
@@ -35,7 +35,7 @@ FAN_OUT = (8, 100, 1000)
 IDLE_SOCKETS = 5000
 WARM_UP_SOCKETS = 100
 SETTLE_SECONDS = 2
-PARTS = ("startup", "room", "rooms", "fanout", "page", "append", "idle")
+PARTS = ("startup", "room", "rooms", "fanout", "page", "append", "idle", "token", "storm")
 INSTALL = "`python -m bench.install_peers` installs them"
 
 
@@ -320,6 +320,12 @@ async def run_parts(service: Service, report: Report, plan: Plan, folder: Path) 
         await run_page(service, report, plan, folder)
     if "append" in plan.parts:
         await run_append(service, report, plan)
+    if "token" in plan.parts:
+        with part(f"Token check, {credentials.CLIENTS} clients, beside the same route that believes a header"):
+            await credentials.run_token(service, report, plan.repeats, min(1.5, plan.seconds), folder)
+    if "storm" in plan.parts:
+        with part(f"Log-in storm of {credentials.STORMERS}, beside case traffic of {credentials.CLIENTS} clients"):
+            await credentials.run_storm(service, report, plan.repeats, plan.seconds)
 
 
 def allow_files(wanted: int) -> int:

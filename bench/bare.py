@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.process import Child, free_port, wait_for_port
@@ -17,12 +18,14 @@ FLAGS = (
 class BareServer:
     """One bare application in one uvicorn process."""
 
-    def __init__(self, application: str, folder: Path, *, frame_bytes: int = 700) -> None:
+    def __init__(
+        self, application: str, folder: Path, *, frame_bytes: int = 700, env: Mapping[str, str] | None = None
+    ) -> None:
         self.port = free_port()
         self.child = Child(
-            [sys.executable, "-m", "uvicorn", application, "--port", str(self.port), "--lifespan", "off", *FLAGS],
+            [sys.executable, "-m", "uvicorn", application, "--port", str(self.port), "--lifespan", "auto", *FLAGS],
             log=folder / f"{application.replace(':', '-')}.log",
-            env={"BENCH_FRAME_BYTES": str(frame_bytes), "PYTHONPATH": os.fspath(ROOT)},
+            env={"BENCH_FRAME_BYTES": str(frame_bytes), "PYTHONPATH": os.fspath(ROOT), **(env or {})},
         )
         wait_for_port(self.port, self.child)
 

@@ -74,6 +74,13 @@ FLOORS = (
     ),
     Ratio("messages a second, HTTP, 8 senders / bare POST route, 8 connections", "HTTP 8 messages", "bare POST 8"),
     Ratio("thread pages a second, 8 connections / bare route, same page", "page 8", "bare page 8"),
+    Ratio(
+        "route that believes a header / the same with our token, 8 clients",
+        "route trusted",
+        "route token",
+        at_most=1.15,
+    ),
+    Ratio("case traffic in a log-in storm / in calm, 8 clients", "cases in a storm", "cases in calm", at_least=0.8),
 )
 
 

@@ -37,10 +37,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     @classmethod
-    async def open(cls, port: int) -> "Connection":
-        """Return a connection to a loopback port."""
+    async def open(cls, port: int, *, local: str | None = None) -> "Connection":
+        """Return a connection to a loopback port, from another loopback address when ``local`` names one."""
         loop = asyncio.get_running_loop()
-        _, protocol = await loop.create_connection(lambda: cls(f"127.0.0.1:{port}"), "127.0.0.1", port)
+        _, protocol = await loop.create_connection(
+            lambda: cls(f"127.0.0.1:{port}"), "127.0.0.1", port, local_addr=None if local is None else (local, 0)
+        )
         return protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
