@@ -150,6 +150,7 @@ CROSSING = {
 # Functions that run with the rights of whoever calls them.
 PLAIN = {
     "append_messages": ["appender"],
+    "engagements_in_force": [],
     "case_snapshot": ["appender", "stream"],
     "lease": ["stream"],
     "read_openings": ["stream"],
