@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -73,8 +74,23 @@ def _outside(settings: Settings) -> Iterator[Finding]:
         yield ok("proxy", "Not looked at: the demo is reached without one.")
     else:
         yield from examine_network.public_address(settings.base_url)
-    yield examine_network.identity_provider(getattr(settings, "oidc_issuer", None))
+    yield from _providers(settings)
     yield ok("mail", "Not looked at: this version sends none.")
+
+
+def _providers(settings: Settings) -> Iterator[Finding]:
+    """Look at every OpenID provider that the settings name; a version that knows none has no such setting."""
+    configured = getattr(settings, "identity_providers", tuple)
+    try:
+        issuers = [str(provider.issuer) for provider in configured()]
+    except SettingsError as fault:
+        yield error("identity provider", str(fault), "See the settings of the providers.")
+        return
+    if not issuers:
+        yield examine_network.identity_provider(None)
+    for issuer in issuers:
+        found = examine_network.identity_provider(issuer)
+        yield replace(found, found=f"{issuer}: {found.found}")
 
 
 def settings_findings(settings: Settings) -> Iterator[Finding]:
