@@ -15,7 +15,20 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import audit, cases, consents, identity, members, messages, patients, realtime, staff, system, threads
+from app.api import (
+    audit,
+    cases,
+    consents,
+    identity,
+    members,
+    messages,
+    patients,
+    realtime,
+    sessions,
+    staff,
+    system,
+    threads,
+)
 from app.api.deps import Services
 from app.api.headers import Conventions, request_id_of
 from app.api.limits import Guard
@@ -58,6 +71,7 @@ ROUTERS = (
     realtime.router,
     identity.router,
     staff.router,
+    sessions.router,
     audit.router,
     system.router,
 )

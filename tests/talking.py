@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Set
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
@@ -123,6 +123,15 @@ async def dial(url: str, **options: Any) -> AsyncIterator[Talk]:
         yield talk
     finally:
         await talk.close()
+
+
+async def attempt(url: str, ticket: str) -> int | None:
+    """Authenticate on a new socket; return its close code, or None when it is ready."""
+    async with dial(url) as talk:
+        await talk.say("authenticate", ticket=ticket)
+        with suppress(AssertionError):  # closed instead
+            await talk.hear("ready")
+        return talk.closed
 
 
 def socket_url(url: str) -> str:

@@ -1,6 +1,6 @@
 """How a session is carried on: refresh tokens that are used once, browser sessions, switching, locking, being ended.
 
-Neither table is open to anybody: both hold digests alone, and what may be done with one is a function.
+Both tables hold digests alone, which nobody reads: what may be done with one is a function.
 Source: DESIGN 9; RFC 9700, section 4.14.
 """
 
@@ -41,6 +41,8 @@ create table browser_session (
         for table in ("refresh_token", "browser_session")
     ),
     "grant select, insert, update, delete on refresh_token, browser_session to keeper",
+    "create policy stream_select on browser_session for select to stream using (true)",
+    "grant select (login_session_id, engagement_id) on browser_session to stream",
 )
 
 FUNCTIONS = {
@@ -113,21 +115,28 @@ begin
     return query select session_id, x.* from enter(session_id, p_now, v_engagement) x;
 end
 $$""",
-    # Moves one of the actor's sessions to another of its engagements, and a browser to another secret with it.
+    # Moves one of the actor's sessions to another of its engagements, and a browser to another secret with it. Null when
+    # there is no such engagement, else when the session runs out.
     "switch_engagement(p_session uuid, p_engagement uuid, p_digest bytea, p_successor bytea)": f"""
-returns boolean language plpgsql volatile {DEFINER} as $$
+returns timestamptz language plpgsql volatile {DEFINER} as $$
+declare
+    v_expires_at timestamptz;
 begin
     if not exists (select 1 from engagement e where e.id = p_engagement and e.account_id = current_account())
        or not engagement_in_force(p_engagement, current_instant()) then
-        return false;
+        return null;
     end if;
-    update login_session set engagement_id = p_engagement where id = p_session and account_id = current_account();
+    update login_session set engagement_id = p_engagement
+     where id = p_session and account_id = current_account() returning expires_at into v_expires_at;
     if p_digest is not null then
         update browser_session set digest = p_successor, engagement_id = p_engagement
          where digest = p_digest and login_session_id = p_session;
-        return found;  -- another switch of the same browser may have come first
+        if not found then
+            return null;  -- another switch of the same browser came first
+        end if;
+        delete from realtime_ticket where login_session_id = p_session;
     end if;
-    return true;
+    return v_expires_at;
 end
 $$""",
     "lock_session(p_session uuid)": f"""
@@ -174,6 +183,25 @@ $$""",
 
 EXECUTORS = {"note_use(p_sessions uuid[], p_now timestamptz)": "stream"}
 
+# A browser acts in one engagement at a time, so its sockets end when it switches. What a program holds is one token
+# for each engagement, and each may have a socket.
+LEASE = """
+create or replace function lease(p_sessions uuid[], p_engagements uuid[], p_cases uuid[], p_now timestamptz)
+returns table (kind text, id uuid, engagement_id uuid, seq bigint, version bigint)
+language sql stable as $$
+    select 'ended', s.id, s.engagement_id, null::bigint, null::bigint
+      from unnest(p_sessions, p_engagements) as s (id, engagement_id)
+     where not exists (select 1 from login_session l
+                        where l.id = s.id and l.ended_at is null and l.locked_at is null
+                          and l.expires_at > coalesce(p_now, clock_timestamp())
+                          and (l.idle_until is null or l.idle_until > coalesce(p_now, clock_timestamp())))
+        or exists (select 1 from browser_session b where b.login_session_id = s.id and b.engagement_id <> s.engagement_id)
+        or not engagement_in_force(s.engagement_id, coalesce(p_now, clock_timestamp()))
+    union all
+    select 'head', h.case_id, null::uuid, h.seq, h.access_version from case_head h where h.case_id = any (p_cases)
+$$
+"""
+
 # A post is refused, too, while the screen is locked and once the session lay idle for too long.
 APPEND_CHECKS = """
 do $$
@@ -201,6 +229,7 @@ def upgrade() -> None:
         op.execute(f"revoke execute on function {declared} from public")
         op.execute(f"grant execute on function {declared} to {EXECUTORS.get(declared, 'app')}")
         op.execute(f"alter function {declared} owner to keeper")
+    op.execute(LEASE)
     op.execute(APPEND_CHECKS)
     op.execute("revoke create on schema public from keeper")
 

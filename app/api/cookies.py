@@ -4,10 +4,28 @@
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Self
+
+from app.crypto.digests import Digests
+from app.identity.signing_in import browser_digest, csrf_token
 
 COOKIE = "__Host-overlegtafel"
 ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Strict"
 CLEARED = f"{COOKIE}=; Max-Age=0; {ATTRIBUTES}"
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """What a browser's cookie tells: the digest that its session is found by, and what its pages say to act."""
+
+    digest: bytes
+    csrf_token: str = field(repr=False)
+
+    @classmethod
+    def of(cls, secret: str, digests: Digests) -> Self:
+        """Return what a cookie tells, whether or not there is such a session."""
+        return cls(browser_digest(digests, secret), csrf_token(digests, secret))
 
 
 def cookie_of(secret: str) -> str:

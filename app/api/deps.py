@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.access.actor import Actor
 from app.access.policy import CasePermit, Permit, RolePermit, SelfPermit
 from app.access.vocabulary import Action
+from app.api.cookies import Browser
 from app.audit.records import Origin, Touch
 from app.core.clock import Clock
 from app.core.db import Database
@@ -54,6 +55,7 @@ class Context(Generic[P]):
     ``resource_id`` is the id for what a creating operation makes. ``touched`` becomes audit records in the same
     commit; when it stays empty the record names the permitted case or the actor's own list. ``if_match`` is what an
     update says it is based on; ``headers`` and ``cookies`` (``Set-Cookie`` values) go out with the answer.
+    ``browser`` is the one that asks, if it does so by its cookie.
     """
 
     services: Services
@@ -71,6 +73,7 @@ class Context(Generic[P]):
     if_match: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     cookies: list[str] = field(default_factory=list)
+    browser: Browser | None = None
 
     @property
     def crypto(self) -> Crypto:

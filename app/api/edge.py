@@ -25,25 +25,25 @@ from app.access import policy
 from app.access.policy import CasePermit, Permit
 from app.api import bodies, limits
 from app.api.bodies import Body, faults_of
+from app.api.cookies import Browser
+from app.api.credentials import Credential, credential_of, enter, recall, vouch
 from app.api.deps import AppendContext, Context, PublicContext, Services, case_touch
 from app.api.operations import ACCESS_MEMBER, Operation, Query, Scope
 from app.api.problems import MethodNotAllowed, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who, who
 from app.core.db import FAILURES
-from app.core.errors import DomainError, Fault, Invalid, NotFound, Unauthenticated, Unavailable
+from app.core.errors import DomainError, Fault, Invalid, NotFound, Unavailable
 from app.core.ids import ThreadId, new_id, parse_id
 from app.entitlement.permits import case_permit
 from app.entitlement.refusals import record_refusal
 from app.events import service as events
-from app.identity import service as identity
 from app.identity.service import Entered
 from app.identity.tokens import Claims, TokenInvalid
 
 log = structlog.get_logger()
 KEY_HEADER = b"idempotency-key"
 KEY_LENGTH_MAX = 128
-BEARER = b"bearer "
 KEY_PARAMETER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -62,7 +62,7 @@ class Incoming:
     services: Services
     operation: Operation
     origin: Origin
-    claims: Claims | None = None
+    credential: Credential | None = None
     entered: Entered | None = None
     entity: tuple[str, UUID] | None = None
 
@@ -128,13 +128,13 @@ def _declared(endpoint: Callable[..., Any]) -> Operation:
 
 
 def _as_far_as_known(incoming: Incoming, refusal: DomainError) -> Who | None:
-    """Return who was refused: from the session, else from the token, else nobody named; None without a token."""
+    """Return who was refused: from the session, else from the token, else nobody named; None without a credential."""
     if incoming.entered is not None:
         return who(incoming.entered.actor)
-    if incoming.claims is not None:
-        claims = incoming.claims
+    claims = incoming.credential
+    if isinstance(claims, Claims):
         return Who(account_id=claims.sub, engagement_id=claims.eng, login_session_id=claims.sid)
-    return Who() if isinstance(refusal, TokenInvalid) else None
+    return Who() if claims is not None or isinstance(refusal, TokenInvalid) else None
 
 
 def _request_id(request: Request) -> UUID:
@@ -217,16 +217,16 @@ async def _authenticated_body(incoming: Incoming) -> bytes:
     if operation.demo and not incoming.services.settings.demo:
         raise NotFound
     if operation.scope is not Scope.PUBLIC:
-        incoming.claims = _authenticate(request, incoming.services)
+        incoming.credential = credential_of(request, incoming.services)
     try:
         limits.check_declared_body(request.scope, media=operation.dialect.accepts)
         return await limits.read_body(request.receive) if _has_body(request) else b""
     except (PayloadTooLarge, UnsupportedMediaType, RequestTimeout):
         # The session is looked up with the permit, once the body is there. A body that is refused is no way to find
         # out how long a token of an ended session goes on being one.
-        if incoming.claims is not None:
+        if incoming.credential is not None:
             async with incoming.services.database.session() as db, db.begin():
-                await _enter(incoming, incoming.claims, db)
+                await _enter(incoming, incoming.credential, db)
         raise
 
 
@@ -236,11 +236,10 @@ def _has_body(request: Request) -> bool:
 
 async def _handle_append(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, raw: bytes, status: int) -> Response:
     """Handle a post, which goes through the appender: it decides, writes and records in a statement of its own."""
-    services, claims = incoming.services, incoming.claims
-    assert claims is not None
-    incoming.entered = entered = await services.actors.of(claims.sid, claims.eng)
-    if entered.actor.account_id != claims.sub:
-        raise Unauthenticated
+    services, credential = incoming.services, incoming.credential
+    assert credential is not None
+    incoming.entered = entered = await recall(services, credential)
+    vouch(incoming.request, services, credential, entered)
     # The role before the look-up: whom no thread is open to must not learn which threads there are.
     policy.authorize_self(entered.actor, incoming.operation.action, now=entered.now)
     ids = {name: parse_id(incoming.request.path_params[alias]) for name, alias in inputs.path.items()}
@@ -256,30 +255,10 @@ async def _handle_append(incoming: Incoming, endpoint: Endpoint, inputs: Inputs,
     return Response(_json(output), status, headers, "application/json")
 
 
-def _authenticate(request: Request, services: Services) -> Claims:
-    """Return what the bearer token says.
-
-    Raises:
-        Unauthenticated: there is none, several, or one that does not verify.
-    """
-    headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
-    if len(headers) != 1 or headers[0][: len(BEARER)].lower() != BEARER:
-        raise Unauthenticated
-    now = services.clock() or datetime.now(UTC)
-    return services.verifier.verify(headers[0][len(BEARER) :].decode("latin-1"), now=int(now.timestamp()))
-
-
-async def _enter(incoming: Incoming, claims: Claims, db: AsyncSession) -> Entered:
-    """Enter the transaction through the session that the token names.
-
-    Raises:
-        Unauthenticated: it has ended, or is another account's.
-    """
-    incoming.entered = entered = await identity.enter(
-        db, claims.sid, incoming.services.clock(), engagement_id=claims.eng
-    )
-    if entered.actor.account_id != claims.sub:
-        raise Unauthenticated
+async def _enter(incoming: Incoming, credential: Credential, db: AsyncSession) -> Entered:
+    """Enter the transaction; whoever entered is known for the record, even if the request is not truly theirs."""
+    incoming.entered = entered = await enter(incoming.services, credential, db)
+    vouch(incoming.request, incoming.services, credential, entered)
     return entered
 
 
@@ -290,9 +269,9 @@ async def _permit(incoming: Incoming, db: AsyncSession, ids: dict[str, UUID | No
         Unauthenticated: the session has ended.
         Forbidden, NotFound: the policy says no; an id that does not parse is not there.
     """
-    operation, services = incoming.operation, incoming.services
-    assert incoming.claims is not None
-    entered = await _enter(incoming, incoming.claims, db)
+    operation, services, credential = incoming.operation, incoming.services, incoming.credential
+    assert credential is not None
+    entered = await _enter(incoming, credential, db)
     permit: Permit
     if operation.scope is Scope.ROLE:
         permit = policy.authorize_role(entered.actor, operation.action, now=entered.now)
@@ -305,7 +284,9 @@ async def _permit(incoming: Incoming, db: AsyncSession, ids: dict[str, UUID | No
         raise NotFound
     if operation.entity is not None and entity_id is not None:
         permit = await case_permit(db, entered, operation.action, operation.entity.kind, entity_id)
-    return Context(services, db, entered.actor, entered.now, permit, operation.action, incoming.origin, new_id())
+    context = Context(services, db, entered.actor, entered.now, permit, operation.action, incoming.origin, new_id())
+    context.browser = credential if isinstance(credential, Browser) else None
+    return context
 
 
 def _arguments(

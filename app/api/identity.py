@@ -1,59 +1,33 @@
-"""Who is signed in, in which engagement and sessions; organisations and the people one can invite."""
+"""Who is signed in, and in which engagement; organisations and the people one can invite."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import Field
 
-from app.access.vocabulary import Action, Domain, Law, Role
+from app.access.vocabulary import Action, Role
 from app.api.deps import RoleContext, SelfContext
 from app.api.edge import OperationRoute
 from app.api.operations import Content, Out, Scope, operation
-from app.api.schemas import At, OrganisationRef, PageQuery, PersonRef, page_of, person_ref
-from app.audit.records import ActionCode, Touch
+from app.api.schemas import OrganisationRef, PageQuery, PersonRef, page_of, person_ref
+from app.api.signing_in import EngagementOut, engagement_out
+from app.audit.records import ActionCode
 from app.identity import service as identity
 
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute)
 
 
-class EngagementOut(Out):
-    """In what capacity one acts in this request."""
-
-    id: UUID
-    role: Role
-    speciality: str | None
-    domain: Domain | None
-    law: Law | None
-    organisation: OrganisationRef | None
-    responsible_account_id: UUID | None
-
-
 class MeOut(Out):
-    """Oneself, in exactly one engagement."""
+    """Oneself, in exactly one engagement, and what else one is; ``csrfToken`` in a browser session only."""
 
     id: UUID
     name: str
     role: Role
     organisation: OrganisationRef | None
     engagement: EngagementOut
-
-
-class SessionOut(Out):
-    """A signed-in device of one's own."""
-
-    id: UUID
-    acr: str
-    created_at: At
-    expires_at: At
-    current: bool
-
-
-class SessionsOut(Out):
-    """One's own live sessions, newest first."""
-
-    items: list[SessionOut]
-    next_cursor: str | None
+    engagements: list[EngagementOut]
+    csrf_token: str | None = None
 
 
 class OrganisationOut(OrganisationRef):
@@ -86,65 +60,20 @@ class AccountsQuery(PageQuery):
 @router.get("/me", tags=["identity"])
 @operation(Scope.SELF, Action.ME_READ, ActionCode.READ, Content.DIRECTORY)
 async def read_me(ctx: SelfContext) -> MeOut:
-    """Say who one is and in which engagement this request acts."""
-    person = (await ctx.services.directory.people([ctx.actor.engagement_id]))[ctx.actor.engagement_id]
-    ref = person_ref(person)
+    """Say who one is, in which engagement this request acts, and in which others one can."""
+    actor = ctx.actor
+    ref = person_ref((await ctx.services.directory.people([actor.engagement_id]))[actor.engagement_id])
+    held = await identity.engagements_in_force(ctx.db, actor.account_id, now=ctx.now)
+    said = {} if ctx.browser is None else {"csrf_token": ctx.browser.csrf_token}
     return MeOut(
         id=ref.id,
         name=ref.name,
         role=ref.role,
         organisation=ref.organisation,
-        engagement=EngagementOut(
-            id=ctx.actor.engagement_id,
-            role=ctx.actor.role,
-            speciality=ctx.actor.speciality,
-            domain=ctx.actor.domain,
-            law=ctx.actor.law,
-            organisation=ref.organisation,
-            responsible_account_id=ctx.actor.responsible_account_id,
-        ),
+        engagement=engagement_out(next(one for one in held if one.id == actor.engagement_id)),
+        engagements=[engagement_out(one) for one in held],
+        **said,
     )
-
-
-@router.get("/sessions", tags=["identity"])
-@operation(Scope.SELF, Action.SESSION_LIST, ActionCode.READ, Content.NONE)
-async def list_sessions(ctx: SelfContext, query: PageQuery) -> SessionsOut:
-    """List one's own signed-in devices, newest first."""
-    sessions = await identity.list_sessions(ctx.db, ctx.permit)
-    shown, cursor = page_of(ctx, sessions, query, "sessions", lambda session: session.id)
-    items = [
-        SessionOut(
-            id=session.id,
-            acr=session.acr,
-            created_at=session.created_at,
-            expires_at=session.expires_at,
-            current=session.id == ctx.actor.login_session_id,
-        )
-        for session in shown
-    ]
-    return SessionsOut(items=items, next_cursor=cursor)
-
-
-@router.delete("/sessions/current", status_code=204, tags=["identity"])
-@operation(Scope.SELF, Action.SESSION_END, ActionCode.DELETE, Content.NONE)
-async def end_current_session(ctx: SelfContext) -> None:
-    """Sign out: this session's tokens fail from the next request on, and its sockets close."""
-    await _end(ctx, ctx.actor.login_session_id)
-
-
-@router.delete("/sessions/{sessionId}", status_code=204, tags=["identity"])
-@operation(Scope.SELF, Action.SESSION_END, ActionCode.DELETE, Content.NONE)
-async def end_session(
-    ctx: SelfContext, session_id: Annotated[UUID, Path(alias="sessionId", description="The session.")]
-) -> None:
-    """Sign out another device of one's own."""
-    await _end(ctx, session_id)
-
-
-async def _end(ctx: SelfContext, session_id: UUID) -> None:
-    await identity.end_session(ctx.db, ctx.permit, session_id)
-    ctx.ended_sessions.add(session_id)
-    ctx.touch(Touch("session", session_id))
 
 
 @router.get("/organisations", tags=["organisations"])

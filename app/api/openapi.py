@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fastapi.routing import APIRoute
 
+from app.api.cookies import COOKIE
 from app.api.problems import MEDIA_TYPE, STATUSES
 from app.core.errors import DomainError
 from app.core.version import API_VERSION
@@ -120,7 +121,7 @@ def finish_document(doc: Mapping[str, Any]) -> Json:
     done = deepcopy(dict(doc))
     done["info"] |= {"version": API_VERSION, "contact": CONTACT, "license": LICENSE}
     done["servers"] = [{"url": BASE, "description": "This service."}]
-    done["security"] = [{"bearer": []}]
+    done["security"] = [{"bearer": []}, {"browser": []}]
     done["paths"] = dict(_rebased(done["paths"]))
     for path, method, operation in operations(done):
         _finish_operation(path, method, operation)
@@ -203,7 +204,14 @@ def _components(generated: Json) -> Json:
                 "scheme": "bearer",
                 "bearerFormat": "JWT",
                 "description": "A short-lived access token; it says who, and rights are looked up at each use.",
-            }
+            },
+            "browser": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": COOKIE,
+                "description": "The session of a browser. Whatever is not read only needs X-CSRF-Token as well: the "
+                "csrfToken that signing in, switching and reading /me gave. A token, if there is one, wins.",
+            },
         },
     }
 

@@ -130,6 +130,12 @@ class Stream:
         row = await self._pool.fetchrow("select seq, access_version from case_head where case_id = $1", case_id)
         return (0, 0) if row is None else (row["seq"], row["access_version"])
 
+    async def note_use(self, session_ids: Collection[UUID]) -> None:
+        """Note that these sessions are in use, so that they do not end, or lock, for want of it."""
+        await self._pool.execute(
+            "select note_use($1, $2)", list(session_ids), self._clock(), timeout=LEASE_TIMEOUT_SECONDS
+        )
+
     async def lease(self, sessions: Collection[tuple[UUID, UUID]], cases: Collection[CaseId]) -> Leased:
         """Ask in one statement which sessions, each in an engagement, ended and where the cases stand."""
         rows = await self._pool.fetch(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.actor import Actor
@@ -14,7 +15,7 @@ from app.core.errors import NotFound, Unauthenticated
 from app.core.ids import AccountId, EngagementId, LoginSessionId, OrganisationId, new_id
 from app.crypto.digests import Digests, random_token
 from app.identity import store
-from app.identity.sessions import SessionStart
+from app.identity.sessions import Method, SessionStart
 
 TICKET_SECONDS = 30
 
@@ -36,10 +37,13 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A signed-in device of one's own."""
+    """A signed-in device: how it signed in, its engagement at last, and its workplace if that is a registered one."""
 
     id: LoginSessionId
-    acr: str
+    method: Method
+    acr: Acr
+    engagement_id: EngagementId
+    workplace_id: UUID | None
     created_at: datetime
     expires_at: datetime
 
@@ -94,6 +98,22 @@ async def enter(
     row = await store.enter(db, session_id, engagement_id, now)
     if row is None:
         raise SessionEnded
+    return _entered(row, session_id)
+
+
+async def enter_browser(db: AsyncSession, digest: bytes, now: datetime | None) -> Entered:
+    """Enter the caller's transaction by what is kept of a browser's cookie, which names session and engagement.
+
+    Raises:
+        SessionEnded: there is no such browser session, or as for :func:`enter`.
+    """
+    row = await store.enter_browser(db, digest, now)
+    if row is None:
+        raise SessionEnded
+    return _entered(row, row["session_id"])
+
+
+def _entered(row: RowMapping, session_id: UUID) -> Entered:
     actor = Actor(
         account_id=row["account_id"],
         engagement_id=row["engagement_id"],
@@ -146,7 +166,22 @@ async def engagements_in_force(db: AsyncSession, account_id: AccountId, *, now: 
 
 async def list_sessions(db: AsyncSession, permit: SelfPermit) -> list[SessionInfo]:
     """Return the actor's own live sessions, newest first."""
-    return [SessionInfo(**row) for row in await store.sessions(db, permit)]
+    return [_session(row) for row in await store.sessions_of(db, permit, permit.actor.account_id)]
+
+
+async def list_sessions_of(db: AsyncSession, permit: RolePermit, account_id: UUID) -> list[SessionInfo]:
+    """Return the live sessions of somebody whom the actor watches over, newest first.
+
+    Raises:
+        NotFound: there is no such account, or none of the actor's own people.
+    """
+    if not await store.watches_over(db, permit, account_id):
+        raise NotFound
+    return [_session(row) for row in await store.sessions_of(db, permit, account_id)]
+
+
+def _session(row: RowMapping) -> SessionInfo:
+    return SessionInfo(**{**row, "method": Method(row["method"]), "acr": Acr(row["acr"])})
 
 
 async def end_session(db: AsyncSession, permit: SelfPermit, session_id: UUID) -> None:
@@ -157,6 +192,21 @@ async def end_session(db: AsyncSession, permit: SelfPermit, session_id: UUID) ->
     """
     if not await store.end_session(db, permit, session_id):
         raise NotFound
+
+
+async def end_session_of(db: AsyncSession, permit: RolePermit, account_id: UUID, session_id: UUID) -> None:
+    """End a session of somebody whom the actor watches over, likewise.
+
+    Raises:
+        NotFound: that account has no such session, or the actor does not watch over it.
+    """
+    if not await store.end_other_session(db, permit, account_id, session_id):
+        raise NotFound
+
+
+async def lock_session(db: AsyncSession, permit: SelfPermit) -> None:
+    """Lock the screen of the actor's session until a factor is shown; its sockets close. Again changes nothing."""
+    await store.lock_session(db, permit)
 
 
 async def list_organisations(db: AsyncSession, permit: RolePermit) -> list[OrganisationInfo]:

@@ -1,7 +1,7 @@
 """Signing in: a session begins, and whoever signed in gets what carries it on, tokens or a cookie."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -54,11 +54,11 @@ class SignedIn:
     account_id: AccountId
     engagement_id: EngagementId
     at: datetime
-    access_token: str | None
+    access_token: str | None = field(repr=False)
     expires_in: int
-    refresh_token: str | None
-    cookie: str | None
-    csrf_token: str | None
+    refresh_token: str | None = field(repr=False)
+    cookie: str | None = field(repr=False)
+    csrf_token: str | None = field(repr=False)
 
 
 async def sign_in(
@@ -102,7 +102,15 @@ async def sign_in(
     except identity.SessionEnded:
         raise NothingToEnter from None
     if delivery is Delivery.COOKIE:
-        return await _browser(db, entered, digests, seconds)
+        secret = random_token()
+        await store.open_browser_session(
+            db,
+            digest=browser_digest(digests, secret),
+            session_id=session_id,
+            engagement_id=chosen,
+            now=started,
+        )
+        return with_browser(entered, secret, digests, seconds=seconds)
     return await with_tokens(db, entered, issuer, digests)
 
 
@@ -137,19 +145,12 @@ async def with_tokens(db: AsyncSession, entered: Entered, issuer: TokenIssuer, d
     )
 
 
-async def _browser(db: AsyncSession, entered: Entered, digests: Digests, seconds: int) -> SignedIn:
-    secret, actor = random_token(), entered.actor
-    await store.open_browser_session(
-        db,
-        digest=browser_digest(digests, secret),
-        session_id=actor.login_session_id,
-        engagement_id=actor.engagement_id,
-        now=entered.now,
-    )
+def with_browser(entered: Entered, secret: str, digests: Digests, *, seconds: int) -> SignedIn:
+    """Return what a browser gets that carries a session on for ``seconds``: its secret, and what its pages say."""
     return SignedIn(
-        session_id=actor.login_session_id,
-        account_id=actor.account_id,
-        engagement_id=actor.engagement_id,
+        session_id=entered.actor.login_session_id,
+        account_id=entered.actor.account_id,
+        engagement_id=entered.actor.engagement_id,
         at=entered.now,
         access_token=None,
         expires_in=seconds,

@@ -14,6 +14,7 @@ from app.core.ids import OrganisationId
 from app.identity.sessions import SessionStart
 
 _ENTER = text("select * from enter(:session, :now, :engagement)")
+_ENTER_BROWSER = text("select * from enter_browser(:digest, :now)")
 
 
 async def enter(
@@ -22,6 +23,11 @@ async def enter(
     """Enter the transaction through the session row; None when it is no longer alive, or the engagement is not."""
     values = {"session": session_id, "engagement": engagement_id, "now": now}
     return (await db.execute(_ENTER, values)).mappings().first()
+
+
+async def enter_browser(db: AsyncSession, digest: bytes, now: datetime | None) -> RowMapping | None:
+    """Enter the transaction by what is kept of a browser's cookie; None when that leads to no live session."""
+    return (await db.execute(_ENTER_BROWSER, {"digest": digest, "now": now})).mappings().first()
 
 
 async def start_session(db: AsyncSession, session_id: UUID, start: SessionStart, now: datetime | None) -> datetime:
@@ -86,13 +92,50 @@ async def end_sessions(
     return (await db.execute(statement, values)).scalars().all()
 
 
-async def sessions(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]:
-    """Return the actor's live sessions, newest first; row-level security leaves only its own."""
-    statement = text(
-        "select id, acr, created_at, expires_at from login_session"
-        " where account_id = :account and ended_at is null and expires_at > :now order by created_at desc, id desc"
-    )
-    return (await db.execute(statement, {"account": permit.actor.account_id, "now": permit.now})).mappings().all()
+async def sessions_of(db: AsyncSession, permit: SelfPermit | RolePermit, account_id: UUID) -> Sequence[RowMapping]:
+    """Return an account's live sessions, newest first; the function shows one's own, or of whom one watches over."""
+    statement = text("select * from sessions_of(:account)")
+    return (await db.execute(statement, {"account": account_id})).mappings().all()
+
+
+async def watches_over(db: AsyncSession, permit: RolePermit, account_id: UUID) -> bool:
+    """Whether the actor may see and end the sessions of an account."""
+    return bool((await db.execute(text("select watches_over(:account)"), {"account": account_id})).scalar_one())
+
+
+async def end_other_session(db: AsyncSession, permit: RolePermit, account_id: UUID, session_id: UUID) -> bool:
+    """End a session of somebody whom the actor watches over; False if there is none alive."""
+    statement = text("select end_other_session(:account, :id)")
+    return bool((await db.execute(statement, {"account": account_id, "id": session_id})).scalar_one())
+
+
+async def lock_session(db: AsyncSession, permit: SelfPermit) -> None:
+    """Lock the actor's session, and take its socket tickets away."""
+    await db.execute(text("select lock_session(:id)"), {"id": permit.actor.login_session_id})
+
+
+async def switch_engagement(
+    db: AsyncSession, permit: SelfPermit, engagement_id: UUID, digest: bytes | None, successor: bytes | None
+) -> datetime | None:
+    """Move the actor's session, and its browser if it is one, to another engagement; return when it runs out.
+
+    None when the actor has no such engagement in force.
+    """
+    values = {
+        "session": permit.actor.login_session_id,
+        "engagement": engagement_id,
+        "digest": digest,
+        "successor": successor,
+    }
+    statement = text("select switch_engagement(:session, :engagement, :digest, :successor)")
+    moved: datetime | None = (await db.execute(statement, values)).scalar_one()
+    return moved
+
+
+async def use_refresh_token(db: AsyncSession, digest: bytes, now: datetime | None) -> RowMapping | None:
+    """Use a refresh token up; ``reused`` says that it was before, and that its session has been ended for that."""
+    statement = text("select * from use_refresh_token(:digest, :now)")
+    return (await db.execute(statement, {"digest": digest, "now": now})).mappings().first()
 
 
 async def end_session(db: AsyncSession, permit: SelfPermit, session_id: UUID) -> bool:

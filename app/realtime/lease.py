@@ -1,6 +1,7 @@
 """The lease every socket of a worker speaks under: silent, not stale.
 
 One statement a second asks for ended sessions and for where the cases stand; it is also the poll behind lost hints.
+What people do over sockets counts as use of their sessions, and is told along with it.
 A lease ends 5 s after the *start* of the last renewal that succeeded. Source: DESIGN 3 (G2) and 7.
 """
 
@@ -29,6 +30,8 @@ class Leases:
         self._stream = stream
         self._hub = hub
         self._listeners: set[Listener] = set()
+        self._used: set[UUID] = set()
+        self._noting = asyncio.Lock()
         self._until = 0.0
         self._paused = False
 
@@ -46,6 +49,10 @@ class Leases:
         """Let a socket go."""
         self._listeners.discard(listener)
 
+    def use(self, listener: Listener) -> None:
+        """Note that somebody does something over a socket; the next renewal tells it to the database."""
+        self._used.add(listener.session_id)
+
     def end_sessions(self, session_ids: Iterable[UUID]) -> None:
         """Close the sockets of these sessions."""
         ended = frozenset(session_ids)
@@ -59,6 +66,7 @@ class Leases:
             OSError, TimeoutError, asyncpg errors: the database did not answer; the lease runs on to its end.
         """
         started = time.monotonic()
+        await self._note_use()
         sessions = {(listener.session_id, listener.engagement_id) for listener in self._listeners}
         found = await self._stream.lease(sessions, list(self._hub.rooms))
         for listener in [one for one in self._listeners if (one.session_id, one.engagement_id) in found.ended]:
@@ -73,6 +81,13 @@ class Leases:
         self._hub.expire()
         if self.held():
             self._resume()
+
+    async def _note_use(self) -> None:
+        async with self._noting:
+            used = frozenset(self._used)
+            if used:
+                await self._stream.note_use(used)
+                self._used -= used
 
     def _pause(self) -> None:
         if not self._paused:

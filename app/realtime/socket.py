@@ -270,6 +270,7 @@ class Socket:
         live.leases.admit(self)
 
     async def _join(self, case_id: CaseId, cursor: str | None) -> None:
+        self._live.leases.use(self)
         await self._live.hub.join(self, case_id, cursor, self._seats, lambda: self._permit_join(case_id))
 
     async def _permit_join(self, case_id: CaseId) -> int:
@@ -313,6 +314,7 @@ class Socket:
     def _post(self, request: Post) -> None:
         """Hand a message to the appender; the answer comes when it is durable."""
         live = self._live
+        live.leases.use(self)
         key, digest = digests_of(live.crypto.digests, request.client_id.encode(), request.text, request.kind)
         draft = Draft(
             actor=self._actor,

@@ -32,6 +32,15 @@ OPERATIONS = {
     "listSessions": Expected("get", "/sessions", SELF, "session:list", "none", READ, 200),
     "endCurrentSession": Expected("delete", "/sessions/current", SELF, "session:end", "none", DELETE, 204),
     "endSession": Expected("delete", "/sessions/{sessionId}", SELF, "session:end", "none", DELETE, 204),
+    "lockCurrentSession": Expected("post", "/sessions/current/lock", SELF, "session:lock", "none", UPDATE, 204),
+    "listAccountSessions": Expected(
+        "get", "/accounts/{accountId}/sessions", ROLE, "session:list-other", "directory", READ, 200
+    ),
+    "endAccountSession": Expected(
+        "delete", "/accounts/{accountId}/sessions/{sessionId}", ROLE, "session:end-other", "none", DELETE, 204
+    ),
+    "switchEngagement": Expected("post", "/engagement-switches", SELF, "session:switch", "directory", EXECUTE, 201),
+    "refreshToken": Expected("post", "/token-refreshes", PUBLIC, "token:refresh", "none", EXECUTE, 201),
     "listOrganisations": Expected("get", "/organisations", ROLE, "organisation:list", "directory", READ, 200),
     "listAccounts": Expected("get", "/accounts", ROLE, "account:list", "directory", READ, 200),
     "registerPatient": Expected("post", "/patients", ROLE, "patient:register", "identification", CREATE, 201),

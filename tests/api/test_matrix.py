@@ -32,6 +32,10 @@ ALLOWED: dict[str, set[str]] = {
     "listSessions": EVERYBODY,
     "endCurrentSession": EVERYBODY,
     "endSession": EVERYBODY,
+    "lockCurrentSession": EVERYBODY - {"integration"},
+    "switchEngagement": EVERYBODY - {"integration"},
+    "listAccountSessions": {"org-admin", "region-admin", "privacy-officer"},
+    "endAccountSession": {"org-admin", "region-admin", "privacy-officer"},
     "listConsentTexts": EVERYBODY,
     "listOrganisations": PROFESSIONALS | {"org-admin", "region-admin"} | OVERSEERS,
     "listAccounts": PROFESSIONALS,
@@ -70,6 +74,7 @@ BODIES: dict[str, Json] = {
         "csv": "employeeNumber,given,family,role,profession\nM-1,Wim,Kok,gp,huisarts\n",
         "dryRun": False,
     },
+    "switchEngagement": {"engagementId": str(BY_KEY["gp"].engagement_id)},
 }
 
 
@@ -233,9 +238,19 @@ async def _auditor(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("auditor"), target(room, OPERATIONS[name])
 
 
+async def _region_admin(room: Room, name: str) -> tuple[Caller, str]:
+    _, session = await _own_session(room, "endSession")
+    ids = {"accountId": str(BY_KEY["gp"].account_id), "sessionId": session.rpartition("/")[2]}
+    path = target(room, OPERATIONS[name], **ids)
+    return await room.as_("region-admin"), path
+
+
 READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "endCurrentSession": _own_session,
     "endSession": _own_session,
+    "lockCurrentSession": _own_session,
+    "listAccountSessions": _region_admin,
+    "endAccountSession": _region_admin,
     "acceptInvitation": _invitee,
     "refuseInvitation": _invitee,
     "endMember": _member_to_end,
@@ -292,11 +307,14 @@ async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> No
 @pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one.scope == PUBLIC])
 async def test_what_is_public_needs_no_token(room: Room, name: str) -> None:
     one = OPERATIONS[name]
-    body = {"persona": "gp"} if name == "issueDemoToken" else None
-    answer = await room.anonymous(one.method, one.path, json=body)
+    bodies: dict[str, Json] = {"issueDemoToken": {"persona": "gp"}}
+    if name == "refreshToken":
+        signed_in = await room.anonymous("POST", "/demo-tokens", json=bodies["issueDemoToken"])
+        bodies[name] = {"refreshToken": signed_in.json()["refreshToken"]}
+    answer = await room.anonymous(one.method, one.path, json=bodies.get(name))
     assert answer.status_code == one.status
     records = await room.records(answer)
-    assert [record["action"] for record in records] == (["token:issue"] if name == "issueDemoToken" else [])
+    assert [record["action"] for record in records] == ([one.action] if name in bodies else [])
 
 
 # Frames

@@ -123,7 +123,7 @@ def test_refusals_follow_from_the_operation(finished: Json) -> None:
 
 
 def test_a_token_is_needed_unless_an_operation_says_otherwise(finished: Json) -> None:
-    assert finished["security"] == [{"bearer": []}]
+    assert finished["security"] == [{"bearer": []}, {"browser": []}]
     assert [o["operationId"] for _, _, o in operations(finished) if "security" in o] == ["getHealth"]
 
 

@@ -5,7 +5,6 @@ And a ticket abused on the socket: used twice, twice at once, too late, invented
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -19,7 +18,7 @@ from tests.api.room import Room, another
 from tests.identity.forge import Forge, is_sendable
 from tests.serving import Caller, Instance, MovableClock, serve
 from tests.stories import account_of
-from tests.talking import dial
+from tests.talking import attempt
 
 Json = dict[str, Any]
 AT_ONCE = 4
@@ -146,15 +145,6 @@ async def ticket_of(caller: Caller) -> tuple[str, str]:
     made = await caller.made("/realtime-tickets")
     assert set(made) == {"ticket", "url", "expiresAt"}
     return str(made["ticket"]), str(made["url"])
-
-
-async def attempt(url: str, ticket: str) -> int | None:
-    """Authenticate on a new socket; return its close code, or None when it is ready."""
-    async with dial(url) as talk:
-        await talk.say("authenticate", ticket=ticket)
-        with suppress(AssertionError):  # closed instead
-            await talk.hear("ready")
-        return talk.closed
 
 
 async def test_a_ticket_works_once_even_for_two_at_once(room: Room) -> None:

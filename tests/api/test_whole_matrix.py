@@ -108,5 +108,6 @@ PUBLIC = {
     "readiness",
     "listDemoPersonas",
     "issueDemoToken",
+    "refreshToken",
 }
 """Operations for which nobody has to sign in."""

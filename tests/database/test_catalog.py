@@ -82,6 +82,7 @@ TRUE = {
     "access_grant SELECT appender,stream",
     "audit_event INSERT app,appender,stream",
     "audit_event SELECT auditor",
+    "browser_session SELECT stream",
     "case_event SELECT appender,stream",
     "idempotency ALL appender",
     "login_session SELECT appender,stream",

@@ -59,6 +59,7 @@ PRIVILEGES = {
         account: select(id, name_sealed)
         access_grant: select
         audit_event: insert
+        browser_session: select(engagement_id, login_session_id)
         case_event: select
         case_head: select
         engagement: select
