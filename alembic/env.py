@@ -16,6 +16,7 @@ import app.entitlement.model
 import app.events.model
 import app.identity.factors.model
 import app.identity.model
+import app.identity.oidc.model
 import app.threads.model  # noqa: F401  # every model must be known to the comparison
 from app.core.db import connect
 

@@ -22,6 +22,8 @@ from app.api import (
     identity,
     members,
     messages,
+    oidc,
+    oidc_browser,
     patients,
     realtime,
     sessions,
@@ -52,6 +54,7 @@ from app.identity import demo
 from app.identity.actors import Actors
 from app.identity.directory import Directory
 from app.identity.founding import Founded, Founding
+from app.identity.oidc.client import Providers
 from app.identity.region import found_region
 from app.identity.tokens import TokenIssuer, TokenVerifier
 from app.realtime.bus import Bus
@@ -72,6 +75,7 @@ ROUTERS = (
     identity.router,
     staff.router,
     sessions.router,
+    oidc.router,
     audit.router,
     system.router,
 )
@@ -112,6 +116,7 @@ def create_app(settings: Settings, clock: Clock = database_clock) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(system.well_known)
+    app.include_router(oidc_browser.router)
     app.include_router(socket_router)
     app.router.routes.extend(reference_routes())
     app.add_exception_handler(HTTPException, _framework_refusal)
@@ -174,6 +179,7 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
         on_appended=appended,
     )
     issuer = TokenIssuer(crypto.signing, settings.base_url, AUDIENCE)
+    providers = Providers(settings.identity_providers(), settings.base_url + oidc_browser.CALLBACK)
     app.state.services = Services(
         settings=settings,
         revision=head_revision(),
@@ -187,6 +193,7 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
         refusals=refusals,
         appender=appender,
         after_commit=after_commit,
+        providers=providers,
     )
     app.state.live = Live(
         database=database,
@@ -216,6 +223,7 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await providers.close()
         await database.close()
 
 

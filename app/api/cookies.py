@@ -33,11 +33,11 @@ def cookie_of(secret: str) -> str:
     return f"{COOKIE}={secret}; {ATTRIBUTES}"
 
 
-def secrets_in(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
-    """Return every value that a request gives for our cookie; more than one is nobody's doing but an attacker's."""
+def secrets_in(headers: Iterable[tuple[bytes, bytes]], name: str = COOKIE) -> list[str]:
+    """Return every value that a request gives for a cookie; more than one is nobody's doing but an attacker's."""
     found = []
-    for name, value in headers:
-        if name == b"cookie":
+    for header, value in headers:
+        if header == b"cookie":
             pairs = (pair.strip().partition("=") for pair in value.decode("latin-1").split(";"))
-            found += [given for key, _, given in pairs if key == COOKIE]
+            found += [given for key, _, given in pairs if key == name]
     return found

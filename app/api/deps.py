@@ -1,6 +1,6 @@
 """What every operation may need: the parts of the running service, and the context of one request."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hmac import compare_digest
@@ -24,6 +24,7 @@ from app.entitlement.refusals import Refusals
 from app.events.appender import Appender
 from app.identity.actors import Actors
 from app.identity.directory import Directory
+from app.identity.oidc.client import Providers
 from app.identity.tokens import TokenIssuer, TokenVerifier
 
 
@@ -43,6 +44,7 @@ class Services:
     refusals: Refusals
     appender: Appender
     after_commit: Callable[[Iterable[CaseId], Iterable[UUID]], Awaitable[None]]
+    providers: Providers
 
 
 P = TypeVar("P", bound=Permit)
@@ -118,12 +120,13 @@ class AppendContext:
 class PublicContext:
     """A request by nobody in particular: no actor, no transaction, no protected content.
 
-    ``cookies`` are the ``Set-Cookie`` values that go out with the answer.
+    ``cookies`` are the ``Set-Cookie`` values that go out with the answer; ``sent`` are the request's own headers.
     """
 
     services: Services
     origin: Origin
     cookies: list[str] = field(default_factory=list)
+    sent: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
 
 
 CaseContext = Context[CasePermit]

@@ -188,7 +188,7 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
     raw = await _authenticated_body(incoming)
     if operation.scope is Scope.PUBLIC:
         arguments, _ = _arguments(request, raw, inputs, {}, operation)
-        public = PublicContext(incoming.services, incoming.origin)
+        public = PublicContext(incoming.services, incoming.origin, sent=request.headers.raw)
         content = _json(await endpoint(public, **arguments))
         return _with_cookies(Response(content, status, media_type=operation.dialect.answers), public.cookies)
     if operation.appends:

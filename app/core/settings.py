@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSetting
+
+from app.core.providers import OidcProvider
 
 PREFIX = "OVERLEGTAFEL_"
 SOCKET_RATE_DEFAULT = 50
 SOCKET_RATE_MAX_PRODUCTION = 500
+
+_PROVIDERS = TypeAdapter(tuple[OidcProvider, ...])
 
 
 class Mode(StrEnum):
@@ -51,6 +56,8 @@ class Settings(BaseSettings):
     socket_rate: int = Field(default=SOCKET_RATE_DEFAULT, ge=1)
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     audit_source: str = Field(default="overlegtafel", pattern="^[a-z0-9-]{1,64}$")
+    oidc_providers: tuple[OidcProvider, ...] = ()
+    oidc_providers_file: Path | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -124,6 +131,26 @@ class Settings(BaseSettings):
             own |= {"localhost", "127.0.0.1", "::1"}
         return frozenset(own)
 
+    def identity_providers(self) -> tuple[OidcProvider, ...]:
+        """Return the OpenID providers that one can log in with, from the variable and then from the file.
+
+        Raises:
+            SettingsError: the file cannot be read, or two providers share a key or an issuer.
+        """
+        found = self.oidc_providers
+        if self.oidc_providers_file is not None:
+            try:
+                found += _PROVIDERS.validate_json(self.oidc_providers_file.read_bytes())
+            except ValidationError as error:
+                said = " ".join(_sentence(item, "OIDC_PROVIDERS_FILE") for item in error.errors(include_input=False))
+                raise SettingsError(said) from None
+            except OSError:
+                raise SettingsError(f"{PREFIX}OIDC_PROVIDERS_FILE cannot be read.") from None
+        for names in ([one.key for one in found], [one.issuer for one in found]):
+            if len(set(names)) < len(names):
+                raise SettingsError(f"{PREFIX}OIDC_PROVIDERS: two providers share a key or an issuer.")
+        return found
+
     def role_url(self, role: str) -> str:
         """Return the connection URL of ``app``, ``appender`` or ``stream``.
 
@@ -176,10 +203,13 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates each value itself
     except ValidationError as error:
         raise SettingsError(" ".join(_sentence(item) for item in error.errors())) from None
+    except UnreadableSetting:
+        raise SettingsError(f"A {PREFIX} setting that takes JSON holds something else.") from None
 
 
-def _sentence(item: object) -> str:
+def _sentence(item: object, within: str = "") -> str:
     detail = item if isinstance(item, dict) else {}
-    name = "_".join(str(part) for part in detail.get("loc", ())).upper()
+    parts = [within] if within else []
+    name = "_".join([*parts, *(str(part) for part in detail.get("loc", ()))]).upper()
     text = str(detail.get("msg", "not valid")).removeprefix("Value error, ")
     return f"{PREFIX}{name}: {text}." if name else text

@@ -74,10 +74,12 @@ async def sign_in(
     delivery: Delivery = Delivery.TOKENS,
     workplace_id: UUID | None = None,
     scopes: Collection[ClientScope] = (),
+    authenticated_at: datetime | None = None,
 ) -> SignedIn:
     """Begin a session in the caller's transaction, which from here on acts as whoever signed in.
 
     ``digests`` is ``crypto.digests``. Without an engagement it is the one last used, else the oldest.
+    ``authenticated_at`` is when another saw the factors, if that was before now.
 
     Raises:
         NothingToEnter: the account has no engagement in force, or not the one that is named.
@@ -97,6 +99,8 @@ async def sign_in(
         workplace_id=workplace_id,
     )
     session_id, started = await identity.start_session(db, start, now=now)
+    if authenticated_at is not None:
+        await store.backdate_session(db, session_id, authenticated_at)
     try:
         entered = await identity.enter(db, session_id, started, engagement_id=chosen)
     except identity.SessionEnded:

@@ -78,6 +78,11 @@ async def open_browser_session(
     )
 
 
+async def backdate_session(db: AsyncSession, session_id: UUID, authenticated_at: datetime) -> None:
+    """Say that the factors of a session were shown earlier than it began; never later."""
+    await db.execute(text("select backdate_session(:id, :at)"), {"id": session_id, "at": authenticated_at})
+
+
 async def end_sessions(
     db: AsyncSession, account_id: UUID, session_ids: Sequence[UUID] | None, why: str, now: datetime | None
 ) -> Sequence[UUID]:

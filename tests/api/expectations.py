@@ -41,6 +41,14 @@ OPERATIONS = {
     ),
     "switchEngagement": Expected("post", "/engagement-switches", SELF, "session:switch", "directory", EXECUTE, 201),
     "refreshToken": Expected("post", "/token-refreshes", PUBLIC, "token:refresh", "none", EXECUTE, 201),
+    "listLogInProviders": Expected("get", "/log-in-providers", PUBLIC, "system:read", "none", READ, 200),
+    "beginOidcLogIn": Expected("post", "/oidc-log-ins", PUBLIC, "login:enter", "none", EXECUTE, 201),
+    "completeOidcLogIn": Expected("post", "/oidc-log-ins/completion", PUBLIC, "login:enter", "none", EXECUTE, 201),
+    "beginLinking": Expected("post", "/external-identities", SELF, "credential:add", "none", EXECUTE, 201),
+    "listExternalIdentities": Expected("get", "/external-identities", SELF, "credential:list", "none", READ, 200),
+    "unlinkIdentity": Expected(
+        "delete", "/external-identities/{identityId}", SELF, "credential:remove", "none", DELETE, 204
+    ),
     "listOrganisations": Expected("get", "/organisations", ROLE, "organisation:list", "directory", READ, 200),
     "listAccounts": Expected("get", "/accounts", ROLE, "account:list", "directory", READ, 200),
     "registerPatient": Expected("post", "/patients", ROLE, "patient:register", "identification", CREATE, 201),
@@ -127,6 +135,8 @@ OUTSIDE = {
     "/api/v1/realtime",
     "/.well-known/jwks.json",
     "/.well-known/openid-configuration",
+    "/api/v1/oidc-callback",
+    "/api/v1/oidc-logout",
     "/docs",
     "/docs/assets/{name}",
     "/problems",

@@ -55,8 +55,13 @@ ALLOWED: dict[str, set[str]] = {
     "offerEngagementCode": EVERYBODY - {"integration"},
     "searchAuditEvents": OVERSEERS,
     "issueTicket": FOLK,
+    "beginLinking": EVERYBODY - {"integration"},
+    "listExternalIdentities": EVERYBODY - {"integration"},
+    "unlinkIdentity": EVERYBODY - {"integration"},
 }
 PROTECTED = {name: one for name, one in OPERATIONS.items() if one.scope != PUBLIC}
+# What succeeds only with an OpenID provider, which this room has not: see tests/oidc.
+WITH_PROVIDER = {"beginOidcLogIn", "completeOidcLogIn", "beginLinking", "unlinkIdentity"}
 ON_CASES = {name: one for name, one in OPERATIONS.items() if one.scope == CASE}
 COLLEAGUE: Json = {"name": {"given": "Wil", "family": "Kok"}, "role": "gp", "profession": "huisarts"}
 BODIES: dict[str, Json] = {
@@ -75,6 +80,7 @@ BODIES: dict[str, Json] = {
         "dryRun": False,
     },
     "switchEngagement": {"engagementId": str(BY_KEY["gp"].engagement_id)},
+    "beginLinking": {"provider": "werkgever"},
 }
 
 
@@ -279,7 +285,7 @@ def assert_described(room: Room, one: Expected, answer: httpx.Response) -> None:
     assert [error.message for error in validator.iter_errors(answer.json())] == []
 
 
-@pytest.mark.parametrize("name", PROTECTED)
+@pytest.mark.parametrize("name", sorted(PROTECTED.keys() - WITH_PROVIDER))
 async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> None:
     one = OPERATIONS[name]
     caller, path = await READY.get(name, _plain)(room, name)
@@ -304,7 +310,7 @@ async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> No
                 assert record["ground"] is not None
 
 
-@pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one.scope == PUBLIC])
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - PROTECTED.keys() - WITH_PROVIDER))
 async def test_what_is_public_needs_no_token(room: Room, name: str) -> None:
     one = OPERATIONS[name]
     bodies: dict[str, Json] = {"issueDemoToken": {"persona": "gp"}}

@@ -109,5 +109,8 @@ PUBLIC = {
     "listDemoPersonas",
     "issueDemoToken",
     "refreshToken",
+    "listLogInProviders",
+    "beginOidcLogIn",
+    "completeOidcLogIn",
 }
 """Operations for which nobody has to sign in."""

@@ -123,6 +123,12 @@ PINNED = "search_path=pg_catalog, public, pg_temp"
 # Of codes and factors, before and after there is an actor.
 CREDENTIALS = ("add_enrolment",)
 
+# Of log-in with a provider elsewhere.
+PROVIDERS = (
+    *("backdate_session", "begin_oidc_log_in", "can_log_in", "find_external_identity", "keep_oidc_completion"),
+    *("note_oidc_session", "oidc_sessions_of", "oidc_sessions_to_end", "take_oidc_completion", "take_oidc_log_in"),
+)
+
 # Who may call what crosses row-level security; nobody calls what only triggers and the keeper's own functions use.
 CROSSING = {
     **{
@@ -135,6 +141,7 @@ CROSSING = {
             *("may_write", "opened_by_me", "oversees", "place_of", "reads_consent", "replace_grants", "seated"),
             *("standing_of", "start_session", "subjects_of"),
             *CREDENTIALS,
+            *PROVIDERS,
             *("add_refresh_token", "end_other_session", "engagement_to_enter", "enter_browser", "lock_session"),
             *("open_browser_session", "sessions_of", "switch_engagement", "use_refresh_token", "watches_over"),
         )

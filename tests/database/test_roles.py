@@ -27,6 +27,7 @@ PRIVILEGES = {
         consent_recipient: insert, select
         engagement: insert, select, update(confirmed_until, employee_number, responsible_engagement_id, speciality,
             suspended_at, valid_until)
+        external_identity: delete, insert, select
         idempotency: delete, insert, select
         login_session: select
         member: insert, select, update(decided_at, ended_at, history_from_seq, status)
