@@ -24,11 +24,13 @@ from app.api import (
     messages,
     oidc,
     oidc_browser,
+    organisations,
     patients,
     realtime,
     sessions,
     staff,
     system,
+    teams,
     threads,
 )
 from app.api.deps import Services
@@ -76,6 +78,8 @@ ROUTERS = (
     staff.router,
     sessions.router,
     oidc.router,
+    organisations.router,
+    teams.router,
     audit.router,
     system.router,
 )

@@ -1,16 +1,14 @@
-"""Who is signed in, and in which engagement; organisations and the people one can invite."""
+"""Who is signed in, and in which engagement."""
 
-from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import Field
 
 from app.access.vocabulary import Action, Role
-from app.api.deps import RoleContext, SelfContext
+from app.api.deps import SelfContext
 from app.api.edge import OperationRoute
 from app.api.operations import Content, Out, Scope, operation
-from app.api.schemas import OrganisationRef, PageQuery, PersonRef, page_of, person_ref
+from app.api.schemas import OrganisationRef, person_ref
 from app.api.signing_in import EngagementOut, engagement_out
 from app.audit.records import ActionCode
 from app.identity import service as identity
@@ -30,33 +28,6 @@ class MeOut(Out):
     csrf_token: str | None = None
 
 
-class OrganisationOut(OrganisationRef):
-    """An organisation of the region."""
-
-    kind: str
-
-
-class OrganisationsOut(Out):
-    """Organisations, by name."""
-
-    items: list[OrganisationOut]
-    next_cursor: str | None
-
-
-class AccountsOut(Out):
-    """People who can be invited."""
-
-    items: list[PersonRef]
-    next_cursor: str | None
-
-
-class AccountsQuery(PageQuery):
-    """Of which organisation and role; all when absent."""
-
-    organisation_id: UUID | None = None
-    role: Annotated[Role | None, Field(description="Role class.")] = None
-
-
 @router.get("/me", tags=["identity"])
 @operation(Scope.SELF, Action.ME_READ, ActionCode.READ, Content.DIRECTORY)
 async def read_me(ctx: SelfContext) -> MeOut:
@@ -74,28 +45,3 @@ async def read_me(ctx: SelfContext) -> MeOut:
         engagements=[engagement_out(one) for one in held],
         **said,
     )
-
-
-@router.get("/organisations", tags=["organisations"])
-@operation(Scope.ROLE, Action.ORGANISATION_LIST, ActionCode.READ, Content.DIRECTORY)
-async def list_organisations(ctx: RoleContext, query: PageQuery) -> OrganisationsOut:
-    """List the organisations of the region, by name."""
-    found = await identity.list_organisations(ctx.db, ctx.permit)
-    shown, cursor = page_of(ctx, found, query, "organisations", lambda organisation: organisation.id)
-    items = [
-        OrganisationOut(id=organisation.id, name=organisation.name, kind=organisation.kind) for organisation in shown
-    ]
-    return OrganisationsOut(items=items, next_cursor=cursor)
-
-
-@router.get("/accounts", tags=["organisations"])
-@operation(Scope.ROLE, Action.ACCOUNT_LIST, ActionCode.READ, Content.DIRECTORY)
-async def list_accounts(ctx: RoleContext, query: AccountsQuery) -> AccountsOut:
-    """List the professionals one can invite; never citizens and their relatives."""
-    found = await identity.list_engagements(
-        ctx.db, ctx.permit, organisation_id=query.organisation_id, role=query.role
-    )
-    label = f"accounts:{query.organisation_id}:{query.role}"
-    shown, cursor = page_of(ctx, found, query, label, lambda engagement: engagement)
-    people = await ctx.services.directory.people(shown)
-    return AccountsOut(items=[person_ref(people[engagement]) for engagement in shown], next_cursor=cursor)

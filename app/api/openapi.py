@@ -33,6 +33,7 @@ TAGS: Final = {
     "identity": "Who is signed in, and with which login sessions.",
     "organisations": "Organisations, and the professionals who work for them.",
     "staff": "An organisation's people: engaging, confirming, suspending, from a file too.",
+    "teams": "Teams across organisations, where they work and who is in them.",
     "patients": "Registering and finding patients within one's own organisation and cases.",
     "cases": "Cases about one person or one household, and who may see what in them.",
     "members": "Inviting to a case, accepting, refusing and leaving.",

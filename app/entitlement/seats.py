@@ -24,6 +24,7 @@ from app.events import service as events
 from app.events.bodies import seal_body
 from app.events.drafts import Draft, EventType, contacts, holders_of, only
 from app.identity import service as identity
+from app.identity.offices import organisations
 
 
 class CaseClosed(Conflict):
@@ -126,6 +127,7 @@ async def invite(db: AsyncSession, permit: CasePermit, invitation: Invitation, *
         Invalid: there is no such account, or it cannot be directly involved in treatment.
         Forbidden: a person of a household would open the others' cells.
         AlreadyMember: it sits there, or was asked, already.
+        NoCooperationAgreement: several organisations would be at the table, and one has no recorded agreement.
         CaseClosed: the case is closed.
     """
     if permit.standing.status == "closed":
@@ -142,6 +144,7 @@ async def invite(db: AsyncSession, permit: CasePermit, invitation: Invitation, *
     if invitation.direct_treatment and not permit.standing.speaks_for_all:
         raise Forbidden("Who treats a household is for its case manager to say.")
     position = await store.lock_case(db, permit.case_id)
+    await organisations.require_agreement_at_table(db, permit.case_id, person.engagement_id)
     opener = EngagementId(UUID((await store.grant_inputs(db, permit.case_id))["case"]["openedBy"]))
     own = await identity.organisation_of(db, opener)
     colleague = own is not None and person.organisation_id == own

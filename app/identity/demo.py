@@ -37,6 +37,8 @@ class DemoOrganisation:
     kind: str
     name: str
     municipality_code: str | None = None
+    agb: str | None = None
+    oin: str | None = None
 
     @property
     def id(self) -> OrganisationId:
@@ -70,10 +72,12 @@ class Persona:
         return EngagementId(_id("engagement", self.key))
 
 
-PRACTICE = DemoOrganisation("practice", "gp_practice", "Huisartsenpraktijk De Linde")
-OTHER_PRACTICE = DemoOrganisation("other-practice", "gp_practice", "Huisartsenpraktijk Aan de Maas")
-LOCUMS = DemoOrganisation("locums", "gp_practice", "Waarneemgroep Heuvelland")
-MUNICIPALITY = DemoOrganisation("municipality", "municipality", "Gemeente Heuvelstad", "0935")
+PRACTICE = DemoOrganisation("practice", "gp_practice", "Huisartsenpraktijk De Linde", agb="01999901")
+OTHER_PRACTICE = DemoOrganisation("other-practice", "gp_practice", "Huisartsenpraktijk Aan de Maas", agb="01999902")
+LOCUMS = DemoOrganisation("locums", "gp_practice", "Waarneemgroep Heuvelland", agb="01999903")
+MUNICIPALITY = DemoOrganisation(
+    "municipality", "municipality", "Gemeente Heuvelstad", "0935", oin="00000009999999990000"
+)
 NURSING = DemoOrganisation("nursing", "nursing", "Wijkverpleging Zuid")
 HOSPITAL = DemoOrganisation("hospital", "hospital", "Ziekenhuis Heuvelland")
 REGION = DemoOrganisation("region", "region", "Zorgregio Heuvelland")
@@ -104,6 +108,7 @@ PERSONAS: Sequence[Persona] = (
     Persona("auditor", "Lotte Bakker", Role.AUDITOR, "auditor", REGION),
     Persona("privacy-officer", "Mohamed Yilmaz", Role.PRIVACY_OFFICER, "functionaris_gegevensbescherming", REGION),
     Persona("org-admin", "Nienke Vos", Role.ORG_ADMIN, "beheerder", PRACTICE),
+    Persona("org-admin-other", "Peter Jacobs", Role.ORG_ADMIN, "beheerder", OTHER_PRACTICE),
     Persona("region-admin", "Olaf Meijer", Role.REGION_ADMIN, "beheerder", REGION),
     Persona("integration", "Verwijsplatform Zuid", Role.INTEGRATION, "systeem", PLATFORM),
 )
@@ -123,9 +128,9 @@ async def load_region(owner_url: str, crypto: Crypto) -> None:
         sealed = {persona.key: await _sealed_name(crypto, persona) for persona in fresh}
         async with connection.transaction():
             await connection.executemany(
-                "insert into organisation (id, kind, name, municipality_code, agreement_reference, agreement_on)"
-                " values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
-                [(o.id, o.kind, o.name, o.municipality_code, AGREEMENT, SINCE.date()) for o in ORGANISATIONS],
+                "insert into organisation (id, kind, name, municipality_code, agb, oin, agreement_reference,"
+                " agreement_on) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+                [_organisation(one) for one in ORGANISATIONS],
             )
             await connection.executemany(
                 "insert into account (id, name_sealed, bsn_link_index, created_at) values ($1, $2, $3, $4)"
@@ -157,6 +162,10 @@ async def _sealed_name(crypto: Crypto, persona: Persona) -> bytes:
 
 def _link(crypto: Crypto, persona: Persona) -> bytes | None:
     return crypto.bsn.for_link(persona.test_bsn) if persona.test_bsn else None
+
+
+def _organisation(one: DemoOrganisation) -> tuple[object, ...]:
+    return (one.id, one.kind, one.name, one.municipality_code, one.agb, one.oin, AGREEMENT, SINCE.date())
 
 
 def _engagement(persona: Persona) -> tuple[object, ...]:

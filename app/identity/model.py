@@ -13,6 +13,9 @@ class Organisation(SQLModel, table=True):
     """A GP practice, municipality, nursing organisation and so on."""
 
     __tablename__ = "organisation"
+    __table_args__ = (
+        Index("ix_organisation_merged_into", "merged_into_id", postgresql_where=text("merged_into_id is not null")),
+    )
     id: UUID = Field(primary_key=True)
     kind: str = Field(sa_type=TEXT)
     name: str = Field(sa_type=TEXT)
@@ -104,6 +107,7 @@ class TeamMember(SQLModel, table=True):
     """Who is in a team, and when."""
 
     __tablename__ = "team_member"
+    __table_args__ = (Index("ix_team_member_engagement", "engagement_id"),)
     team_id: UUID = Field(primary_key=True, foreign_key="team.id")
     engagement_id: UUID = Field(primary_key=True, foreign_key="engagement.id")
     valid_from: datetime = Field(primary_key=True, sa_type=INSTANT)

@@ -51,6 +51,43 @@ OPERATIONS = {
     ),
     "listOrganisations": Expected("get", "/organisations", ROLE, "organisation:list", "directory", READ, 200),
     "listAccounts": Expected("get", "/accounts", ROLE, "account:list", "directory", READ, 200),
+    "createOrganisation": Expected("post", "/organisations", ROLE, "organisation:create", "directory", CREATE, 201),
+    "readOrganisation": Expected(
+        "get", "/organisations/{organisationId}", ROLE, "organisation:read", "directory", READ, 200
+    ),
+    "changeOrganisation": Expected(
+        "patch", "/organisations/{organisationId}", ROLE, "organisation:change", "directory", UPDATE, 200
+    ),
+    "suspendOrganisation": Expected(
+        "post", "/organisations/{organisationId}/suspension", ROLE, "organisation:suspend", "directory", UPDATE, 201
+    ),
+    "resumeOrganisation": Expected(
+        "post", "/organisations/{organisationId}/resumption", ROLE, "organisation:suspend", "directory", UPDATE, 201
+    ),
+    "mergeOrganisation": Expected(
+        "post", "/organisations/{organisationId}/merger", ROLE, "organisation:merge", "directory", UPDATE, 201
+    ),
+    "recordAgreement": Expected(
+        "post",
+        "/organisations/{organisationId}/cooperation-agreement",
+        ROLE,
+        "organisation:agree",
+        "directory",
+        UPDATE,
+        201,
+    ),
+    "listTeams": Expected("get", "/teams", ROLE, "team:list", "directory", READ, 200),
+    "createTeam": Expected("post", "/teams", ROLE, "team:create", "directory", CREATE, 201),
+    "readTeam": Expected("get", "/teams/{teamId}", ROLE, "team:list", "directory", READ, 200),
+    "changeTeam": Expected("patch", "/teams/{teamId}", ROLE, "team:change", "directory", UPDATE, 200),
+    "suspendTeam": Expected("post", "/teams/{teamId}/suspension", ROLE, "team:suspend", "directory", UPDATE, 201),
+    "resumeTeam": Expected("post", "/teams/{teamId}/resumption", ROLE, "team:suspend", "directory", UPDATE, 201),
+    "mergeTeam": Expected("post", "/teams/{teamId}/merger", ROLE, "team:merge", "directory", UPDATE, 201),
+    "listTeamMembers": Expected("get", "/teams/{teamId}/members", ROLE, "team-member:list", "directory", READ, 200),
+    "addTeamMember": Expected("post", "/teams/{teamId}/members", ROLE, "team-member:add", "directory", CREATE, 201),
+    "endTeamMember": Expected(
+        "delete", "/teams/{teamId}/members/{engagementId}", ROLE, "team-member:end", "none", DELETE, 204
+    ),
     "registerPatient": Expected("post", "/patients", ROLE, "patient:register", "identification", CREATE, 201),
     "searchPatients": Expected("post", "/patients/_search", ROLE, "patient:search", "identification", EXECUTE, 200),
     "openCase": Expected("post", "/cases", ROLE, "case:open", "case", CREATE, 201),

@@ -8,7 +8,7 @@ import asyncpg
 import httpx
 from fastapi import FastAPI
 
-from app.identity.demo import BY_KEY, PRACTICE
+from app.identity.demo import BY_KEY, PRACTICE, TEAM_ID
 from tests.serving import Caller, Instance, Service
 from tests.stories import Table, account_of, consent, open_table, seat, thread
 
@@ -89,6 +89,7 @@ class Room(Table):
             "organisationId": str(PRACTICE.id),
             "engagementId": str(BY_KEY["poh"].engagement_id),
             "accountId": str(BY_KEY["poh"].account_id),
+            "teamId": str(TEAM_ID),
             **ids,
         }
 

@@ -11,7 +11,7 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from app.identity.demo import BY_KEY, PRACTICE
+from app.identity.demo import BY_KEY, NURSING, PRACTICE, TEAM_ID
 from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
 from tests.api.room import ABSENT, CARE, NAME, Room, another, problem_of
 from tests.serving import Caller
@@ -22,6 +22,8 @@ Json = dict[str, Any]
 PROFESSIONALS = {"gp", "poh", "district-nurse", "specialist", "social-worker"}
 FOLK = PROFESSIONALS | {"citizen", "informal-carer"}
 OVERSEERS = {"auditor", "privacy-officer"}
+REGION = {"region-admin"}
+ADMINS = REGION | {"org-admin"}
 OFFICE = OVERSEERS | {"org-admin", "region-admin", "integration"}
 EVERYBODY = FOLK | OFFICE
 ALLOWED: dict[str, set[str]] = {
@@ -58,6 +60,16 @@ ALLOWED: dict[str, set[str]] = {
     "beginLinking": EVERYBODY - {"integration"},
     "listExternalIdentities": EVERYBODY - {"integration"},
     "unlinkIdentity": EVERYBODY - {"integration"},
+    **dict.fromkeys(("listTeams", "readTeam", "listTeamMembers"), PROFESSIONALS | ADMINS),
+    **dict.fromkeys(("readOrganisation", "addTeamMember", "endTeamMember"), ADMINS),
+    **dict.fromkeys(
+        (
+            *("createOrganisation", "changeOrganisation", "suspendOrganisation", "resumeOrganisation"),
+            *("mergeOrganisation", "recordAgreement"),
+            *("createTeam", "changeTeam", "suspendTeam", "resumeTeam", "mergeTeam"),
+        ),
+        REGION,
+    ),
 }
 PROTECTED = {name: one for name, one in OPERATIONS.items() if one.scope != PUBLIC}
 # What succeeds only with an OpenID provider, which this room has not: see tests/oidc.
@@ -81,6 +93,14 @@ BODIES: dict[str, Json] = {
     },
     "switchEngagement": {"engagementId": str(BY_KEY["gp"].engagement_id)},
     "beginLinking": {"provider": "werkgever"},
+    "createOrganisation": {"kind": "welfare", "name": "Stichting Samen"},
+    "changeOrganisation": {"name": "Stichting Anders"},
+    "mergeOrganisation": {"intoOrganisationId": str(NURSING.id)},
+    "recordAgreement": {"reference": "SOK-2026-9", "signedOn": "2026-01-01"},
+    "createTeam": {"name": "Team Limmel", "neighbourhoods": [{"neighbourhood": "limmel"}]},
+    "changeTeam": {"neighbourhoods": [{"neighbourhood": "nazareth"}]},
+    "mergeTeam": {"intoTeamId": str(TEAM_ID)},
+    "addTeamMember": {"engagementId": str(BY_KEY["gp-locum"].engagement_id)},
 }
 
 
@@ -134,7 +154,10 @@ async def test_a_role_that_never_may_is_forbidden_whatever_it_names(room: Room, 
         assert record["actor_account_id"] is not None
 
 
-IDS = ("caseId", "memberId", "taskId", "threadId", "messageId", "consentId")
+IDS = (
+    *("caseId", "memberId", "taskId", "threadId", "messageId", "consentId"),
+    *("organisationId", "teamId", "engagementId"),
+)
 NONSENSE = dict.fromkeys(IDS, "no-such-id")
 
 
@@ -251,6 +274,25 @@ async def _region_admin(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("region-admin"), path
 
 
+async def _organisation(room: Room, name: str) -> tuple[Caller, str]:
+    admin = await room.as_("region-admin")
+    made = await admin.made("/organisations", BODIES["createOrganisation"])
+    if name == "resumeOrganisation":
+        await admin.made(f"/organisations/{made['id']}/suspension")
+    return admin, target(room, OPERATIONS[name], organisationId=str(made["id"]))
+
+
+async def _team(room: Room, name: str) -> tuple[Caller, str]:
+    admin = await room.as_("region-admin")
+    made = await admin.made("/teams", BODIES["createTeam"])
+    if name == "resumeTeam":
+        await admin.made(f"/teams/{made['id']}/suspension")
+    if name == "endTeamMember":
+        await admin.made(f"/teams/{made['id']}/members", BODIES["addTeamMember"])
+    locum = str(BY_KEY["gp-locum"].engagement_id)
+    return admin, target(room, OPERATIONS[name], teamId=str(made["id"]), engagementId=locum)
+
+
 READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "endCurrentSession": _own_session,
     "endSession": _own_session,
@@ -270,6 +312,9 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     **dict.fromkeys(("readEngagement", "changeEngagement", "suspendEngagement", "resumeEngagement"), _colleague),
     **dict.fromkeys(("confirmEngagement", "issueEnrolmentCode"), _colleague),
     "inviteMember": _plain,
+    **{name: _organisation for name, one in OPERATIONS.items() if one.action.startswith("organisation:")},
+    "listOrganisations": _plain,
+    **{name: _team for name, one in OPERATIONS.items() if one.action.startswith(("team:", "team-member:"))},
 }
 
 

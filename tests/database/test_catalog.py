@@ -142,6 +142,7 @@ CROSSING = {
             *("standing_of", "start_session", "subjects_of"),
             *CREDENTIALS,
             *PROVIDERS,
+            *("end_sessions_of", "may_cooperate", "table_may_cooperate", "team_may_cooperate"),
             *("add_refresh_token", "end_other_session", "engagement_to_enter", "enter_browser", "lock_session"),
             *("open_browser_session", "sessions_of", "switch_engagement", "use_refresh_token", "watches_over"),
         )

@@ -39,8 +39,8 @@ PRIVILEGES = {
         scim_user: insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
         subject: insert, select
         team: insert, select, update(merged_into_id, name, status)
-        team_member: insert, select, update(valid_until)
-        team_neighbourhood: insert, select, update(valid_until)
+        team_member: delete, insert, select, update(valid_until)
+        team_neighbourhood: delete, insert, select, update(valid_until)
         thread: insert, select
     """,
     "appender": """
