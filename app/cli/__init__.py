@@ -13,6 +13,7 @@ from app.cli.folder import default_data_dir
 from app.cli.init import run_init
 from app.cli.migrate import upgrade
 from app.cli.openapi import write_document
+from app.cli.rotation import rotate_signing
 from app.cli.serve import listening, run_server, stoppable
 from app.core.logins import refuse_unsafe_login
 from app.core.settings import PREFIX, SettingsError
@@ -25,6 +26,9 @@ cli = typer.Typer(
     # Its tracebacks print local variables, and with them passwords.
     pretty_exceptions_enable=False,
 )
+
+keys = typer.Typer(help="The keys of a deployment.", no_args_is_help=True)
+cli.add_typer(keys, name="keys")
 
 
 @cli.command()
@@ -93,6 +97,13 @@ def openapi() -> None:
     """Write openapi/openapi.json again from the code."""
     with sentences():
         say(f"{write_document()} is up to date.")
+
+
+@keys.command("rotate-signing")
+def rotate_signing_key() -> None:
+    """Let another key sign the access tokens; the service may run meanwhile, and nobody is signed out."""
+    with sentences():
+        say(rotate_signing(read_settings()))
 
 
 def main() -> None:

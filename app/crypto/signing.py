@@ -6,7 +6,9 @@ Only keys are handed out here; ``identity.tokens`` signs and verifies with them.
 import hashlib
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NoReturn, TypeAlias
 from uuid import UUID
 
@@ -45,15 +47,29 @@ class SigningKeys:
     def __init__(self, keys: KeyProvider) -> None:
         self._keys = keys
         self._parsed: dict[UUID, SigningKey] = {}
+        self._by_kid: dict[str, tuple[PurposeKey, Mapping[str, str]]] = {}
 
     def current(self) -> SigningKey:
         """Return the key that signs new tokens."""
         return self._parse(self._keys.current(Use.SIGNING))
 
-    def public_key(self, kid: str) -> Jwk | None:
-        """Return the public JWK with this thumbprint, or None if no key that still verifies has it."""
-        key = find_key(self._keys, Use.SIGNING, lambda key: self._parse(key).kid == kid)
-        return None if key is None else dict(self._parse(key).public_jwk)
+    def public_key(self, kid: str) -> Mapping[str, str] | None:
+        """Return the public JWK with this thumbprint, or None if no key that still verifies has it.
+
+        Each request asks, so nothing is parsed or copied again: what comes back is the same object and read-only.
+        """
+        known = self._by_kid.get(kid)
+        if known is not None:
+            for key in self._keys.readable(Use.SIGNING):
+                if key is known[0]:
+                    return known[1]
+        found = find_key(self._keys, Use.SIGNING, lambda key: self._parse(key).kid == kid)
+        if found is None:
+            self._by_kid.pop(kid, None)
+            return None
+        public = MappingProxyType(self._parse(found).public_jwk)
+        self._by_kid[kid] = (found, public)
+        return public
 
     def public_jwks(self) -> dict[str, list[Jwk]]:
         """Return the JWK set of all keys that still verify, newest first. Source: RFC 7517, section 5."""
