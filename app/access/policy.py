@@ -49,15 +49,21 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A cell the actor holds: what it opens, why, from which position of the stream and in which period."""
+    """A cell the actor holds: what it opens, why, from which position of the stream and in which period.
+
+    ``threads_from_seq`` is the first position at which a thread may have been opened to be shown; ``on_behalf_of`` is
+    whom the actor replaces.
+    """
 
     cell: Cell
     may_write: bool
     ground: Ground
     consent_id: ConsentId | None
     visible_from_seq: int
+    threads_from_seq: int
     valid_from: datetime
     valid_until: datetime | None
+    on_behalf_of: AccountId | None = None
 
     def active(self, now: datetime) -> bool:
         """Whether the holding is in force at ``now``."""
@@ -75,10 +81,14 @@ class MemberStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """The thing inside the case that a request is about: a thread, message or consent."""
+    """The thing inside the case that a request is about: a thread, message or consent.
+
+    ``opened_seq`` is where the thread that it is, or stands in, was opened.
+    """
 
     cell: Cell | None = None
     seq: int | None = None
+    opened_seq: int = 0
     author_id: AccountId | None = None
     retracted: bool = False
     readable: bool = False
@@ -97,6 +107,7 @@ class Standing:
     version: int
     opened_by_me: bool
     manages: bool
+    stands_in: bool
     member_id: MemberId | None
     member_status: MemberStatus | None
     subject_of: frozenset[PatientId]
@@ -106,22 +117,32 @@ class Standing:
 
     @property
     def seated(self) -> bool:
-        """Whether the actor is an accepted member."""
+        """Whether the actor is an accepted member, or stands in for one."""
+        return self.sits or self.stands_in
+
+    @property
+    def sits(self) -> bool:
+        """Whether the actor is an accepted member; whoever stands in reads and posts, and decides nothing else."""
         return self.member_status is MemberStatus.ACCEPTED
 
     @property
     def oversees(self) -> bool:
         """Whether the actor is the subject, the case manager or the seated opener."""
-        return self.manages or bool(self.subject_of) or (self.opened_by_me and self.seated)
+        return self.manages or bool(self.subject_of) or (self.opened_by_me and self.sits)
 
     @property
     def speaks_for_all(self) -> bool:
         """Whether the actor may decide for every subject: manager, seated opener, or the only person it is about."""
         alone = bool(self.subject_of) and self.subject_of == frozenset(self.subjects)
-        return self.manages or alone or (self.opened_by_me and self.seated)
+        return self.manages or alone or (self.opened_by_me and self.sits)
 
-    def holding(self, cell: Cell, now: datetime, *, seq: int | None = None, write: bool = False) -> Holding | None:
-        """Return an active holding of the cell that shows position ``seq``, the one that may write first, or None."""
+    def holding(
+        self, cell: Cell, now: datetime, *, opened_seq: int | None, seq: int | None = None, write: bool = False
+    ) -> Holding | None:
+        """Return an active holding of the cell that shows position ``seq``, the one that may write first, or None.
+
+        ``opened_seq`` is where the thread was opened; None for one that is yet to be opened.
+        """
         fitting = [
             h
             for h in self.holdings
@@ -129,8 +150,9 @@ class Standing:
             and h.active(now)
             and (h.may_write or not write)
             and (seq is None or h.visible_from_seq <= seq)
+            and (opened_seq is None or h.threads_from_seq <= opened_seq)
         ]
-        return max(fitting, key=lambda h: (h.may_write, h.ground is not Ground.CONSENT), default=None)
+        return max(fitting, key=lambda h: (h.may_write, _own_right(h)), default=None)
 
     def holds_any(self, now: datetime, patient_id: PatientId) -> bool:
         """Whether the actor holds any cell of a patient, and so may know whom the case is about."""
@@ -142,6 +164,11 @@ class Standing:
             h.cell.category is category and h.active(now) and patient_id in (None, h.cell.patient_id)
             for h in self.holdings
         )
+
+
+def _own_right(holding: Holding) -> int:
+    """Return how much a right is one's own: the log names that before a consent, and both before a replacement."""
+    return {Ground.REPLACEMENT: 0, Ground.CONSENT: 1}.get(holding.ground, 2)
 
 
 class Permit:
@@ -308,7 +335,7 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
     if action in (Action.MEMBER_INVITE, Action.PUBLIC_TASK_RECORD, Action.PUBLIC_TASK_END):
         return None if standing.oversees else Forbidden()
     if action is Action.CONSENT_GIVE:
-        may = actor.role in RECORDERS or bool(standing.subject_of)
+        may = standing.sits and (actor.role in RECORDERS or bool(standing.subject_of))
         return None if may else Forbidden()
     return None
 
@@ -316,11 +343,12 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
 def _message_denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> DomainError | None:
     entity = standing.entity
     mine = entity.author_id == actor.account_id
-    if entity.cell is None or standing.holding(entity.cell, now, seq=entity.seq) is None:
+    opened = entity.opened_seq
+    if entity.cell is None or standing.holding(entity.cell, now, seq=entity.seq, opened_seq=opened) is None:
         return NotFound()
     if entity.retracted and not mine:
         return NotFound()
-    if action in _WRITING and standing.holding(entity.cell, now, write=True) is None:
+    if action in _WRITING and standing.holding(entity.cell, now, write=True, opened_seq=opened) is None:
         return Forbidden("You may read here, but not write.")
     if action in (Action.MESSAGE_CORRECT, Action.MESSAGE_RETRACT) and not mine:
         return Forbidden("Only the author may do this.")
@@ -329,28 +357,35 @@ def _message_denial(actor: Actor, action: Action, standing: Standing, now: datet
 
 def _resting_on(action: Action, standing: Standing, now: datetime) -> Holding | None:
     """Return the holding the yes rests on, for the record."""
-    cell = standing.entity.cell
-    if cell is not None:
-        return standing.holding(cell, now, seq=standing.entity.seq, write=action in _WRITING)
+    entity = standing.entity
+    if entity.cell is not None:
+        write = action in _WRITING
+        return standing.holding(entity.cell, now, seq=entity.seq, write=write, opened_seq=entity.opened_seq)
     grounds = [h for h in standing.holdings if h.active(now)]
     return min(grounds, key=lambda h: list(Ground).index(h.ground), default=None)
 
 
-def authorize_post(actor: Actor, cell: Cell, holdings: Iterable[Holding], *, now: datetime) -> Holding:
-    """Return the holding that lets the actor write in a cell; for the appender, which decides many at once.
+def authorize_post(
+    actor: Actor, cell: Cell, holdings: Iterable[Holding], *, opened_seq: int, now: datetime
+) -> Holding:
+    """Return the holding that lets the actor write in a thread; for the appender, which decides many at once.
 
     Raises:
         NotFound: the actor may not read there.
         Forbidden: the actor may read there, but not write, or its role never may.
     """
     _require_role(actor, Action.MESSAGE_POST, now)
-    fitting = [holding for holding in holdings if holding.cell == cell and holding.active(now)]
+    fitting = [
+        holding
+        for holding in holdings
+        if holding.cell == cell and holding.threads_from_seq <= opened_seq and holding.active(now)
+    ]
     if not fitting:
         raise NotFound
     writing = [holding for holding in fitting if holding.may_write]
     if not writing:
         raise Forbidden("You may read here, but not write.")
-    return min(writing, key=lambda holding: holding.ground is Ground.CONSENT)
+    return max(writing, key=_own_right)
 
 
 def require_domain(actor: Actor, domains: Iterable[Domain], standing: Standing) -> None:

@@ -1,6 +1,7 @@
 """Cases: opening one, listing one's own, and who may see what in it, now or at a past moment."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
@@ -80,7 +81,7 @@ class MemberOut(Out):
 
 
 class MembershipOut(Out):
-    """The viewer's own seat."""
+    """The viewer's own seat, or the one whose occupant the viewer stands in for."""
 
     member_id: UUID
     case_role: CaseRole
@@ -171,7 +172,14 @@ async def member_outs(ctx: CaseContext | SelfContext | RoleContext, members: Seq
 async def case_outs(ctx: CaseContext | SelfContext | RoleContext, views: Sequence[CaseView]) -> list[CaseOut]:
     """Return cases as this viewer may see them; what is hidden is absent."""
     mine = ctx.actor.engagement_id
-    own = {view.id: member for view in views for member in view.members if member.engagement_id == mine}
+    stood_for = await entitlement.seats_stood_for(ctx.db, mine, ctx.now)
+    own = {
+        view.id: replace(member, case_role=CaseRole.WAARNEMER, invited_by=None)
+        for view in views
+        for member in view.members
+        if member.id in stood_for
+    }
+    own |= {view.id: member for view in views for member in view.members if member.engagement_id == mine}
     inviters = await ctx.services.directory.people(member.invited_by for member in own.values())
     outs = []
     for view in views:

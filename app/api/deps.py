@@ -141,6 +141,7 @@ def case_touch(permit: CasePermit, entity_type: str, entity_id: UUID | None, **l
         "case_id": permit.case_id,
         "ground": holding.ground if holding else None,
         "consent_id": holding.consent_id if holding else None,
+        "on_behalf_of": holding.on_behalf_of if holding else None,
         "access_version": permit.standing.version,
     }
     return Touch(entity_type, entity_id, **{**fixed, **labels})  # type: ignore[arg-type]  # Touch's own fields

@@ -35,6 +35,7 @@ TAGS: Final = {
     "staff": "An organisation's people: engaging, confirming, suspending, from a file too.",
     "teams": "Teams across organisations, where they work and who is in them.",
     "patients": "Registering and finding patients within one's own organisation and cases.",
+    "replacements": "Standing in for a colleague: a locum, a deputy, and who may.",
     "cases": "Cases about one person or one household, and who may see what in them.",
     "members": "Inviting to a case, accepting, refusing and leaving.",
     "consents": "Consent of the patient: recording it, reading it, withdrawing it.",

@@ -65,7 +65,7 @@ def who(actor: Actor) -> Who:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """What was touched: an entity, whose it is, how it is labelled, and on which ground that was open."""
+    """What was touched: an entity, whose it is, how it is labelled, on which ground that was open and for whom."""
 
     entity_type: str
     entity_id: UUID | None = None
@@ -76,6 +76,7 @@ class Touch:
     ground: Ground | None = None
     consent_id: ConsentId | None = None
     access_version: int | None = None
+    on_behalf_of: AccountId | None = None
 
 
 @dataclass(frozen=True, slots=True)

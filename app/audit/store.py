@@ -32,7 +32,7 @@ def _row(record: Record, at: datetime, source: str) -> dict[str, object]:
         "actor_engagement_id": record.who.engagement_id,
         "actor_role": record.who.role,
         "organisation_id": record.who.organisation_id,
-        "on_behalf_of": record.who.on_behalf_of,
+        "on_behalf_of": record.touch.on_behalf_of or record.who.on_behalf_of,
         "purpose": record.who.purpose,
         "login_session_id": record.who.login_session_id,
         "case_id": record.touch.case_id,

@@ -44,6 +44,7 @@ class CareCase(SQLModel, table=True):
     opened_by_account_id: UUID = Field(foreign_key="account.id")
     opened_by_engagement_id: UUID = Field(foreign_key="engagement.id")
     opened_at: datetime = Field(sa_type=INSTANT)
+    handed_to_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
 
 
 class Subject(SQLModel, table=True):

@@ -98,8 +98,7 @@ async def case_rows(
     statement = text(
         """
         select c.id, c.kind, c.status, c.domain, c.organisation_id, c.opened_at from care_case c
-         where exists (select 1 from member m where m.case_id = c.id and m.engagement_id = :engagement
-                          and m.status = 'accepted')
+         where seated(c.id)
            and (cast(:status as text) is null or c.status = :status)
            and (cast(:at as timestamptz) is null or (c.opened_at, c.id) < (:at, :last))
          order by c.opened_at desc, c.id desc limit :limit
@@ -107,7 +106,6 @@ async def case_rows(
     )
     at, last = before or (None, None)
     values = {
-        "engagement": permit.actor.engagement_id,
         "status": status,
         "at": at,
         "last": last or UUID(int=0),

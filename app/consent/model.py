@@ -31,6 +31,7 @@ class Consent(SQLModel, table=True):
     both_ways: bool
     history: str = Field(sa_type=TEXT)
     history_from_seq: int = Field(sa_type=POSITION)
+    threads_from_seq: int = Field(sa_type=POSITION)
     purpose: str = Field(sa_type=TEXT)
     decided_by: str = Field(sa_type=TEXT)
     decided_by_account_id: UUID | None = Field(default=None, foreign_key="account.id")

@@ -30,10 +30,11 @@ class AlreadyExpired(Conflict):
     title = "Consent has run out"
 
 
-async def record(
-    db: AsyncSession, permit: CasePermit, consent_id: ConsentId, terms: Terms, *, history_from_seq: int
-) -> None:
-    """Insert a consent record with its recipients; it takes effect from ``permit.now`` on, never before."""
+async def record(db: AsyncSession, permit: CasePermit, consent_id: ConsentId, terms: Terms, *, position: int) -> None:
+    """Insert a consent record with its recipients; it takes effect from ``permit.now`` on, never before.
+
+    ``position`` is the stream's last, held by the caller: history from now and threads to answer in begin after it.
+    """
     actor = permit.actor
     row = Consent(
         case_id=permit.case_id,
@@ -45,7 +46,8 @@ async def record(
         categories=list(terms.categories),
         both_ways=terms.both_ways,
         history=terms.history,
-        history_from_seq=history_from_seq,
+        history_from_seq=position + 1 if terms.history == "from-now" else 0,
+        threads_from_seq=position + 1,
         purpose=terms.purpose,
         decided_by=terms.decided_by,
         decided_by_account_id=terms.decided_by_id,

@@ -15,6 +15,7 @@ MemberId = NewType("MemberId", UUID)
 MessageId = NewType("MessageId", UUID)
 OrganisationId = NewType("OrganisationId", UUID)
 PatientId = NewType("PatientId", UUID)
+ReplacementId = NewType("ReplacementId", UUID)
 TeamId = NewType("TeamId", UUID)
 ThreadId = NewType("ThreadId", UUID)
 

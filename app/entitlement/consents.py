@@ -35,6 +35,8 @@ async def give_consent(db: AsyncSession, permit: CasePermit, consent_id: Consent
     if standing.subject_of and terms.patient_id in set(standing.subjects) - standing.subject_of:
         raise Forbidden("Each person decides for themselves.")
     if terms.kind is ConsentKind.LIFT_SECRECY:
+        if not standing.subject_of and not standing.holds_any(permit.now, PatientId(terms.patient_id)):
+            raise Forbidden("Whoever sees nothing of a patient records no consent for them.")
         require_domain(permit.actor, terms.from_domains, standing)
         mine = [_chair(seat, permit.now) for seat in seats if seat.account_id == permit.actor.account_id]
         _refuse_own_recipient(permit, terms.recipients, mine)
@@ -46,8 +48,7 @@ async def give_consent(db: AsyncSession, permit: CasePermit, consent_id: Consent
     if wrong:
         raise Invalid(*wrong)
     effective = replace(terms, valid_from=max(terms.valid_from, permit.now))
-    from_seq = position + 1 if terms.history == "from-now" else 0
-    await consent.record(db, permit, consent_id, effective, history_from_seq=from_seq)
+    await consent.record(db, permit, consent_id, effective, position=position)
     change = await rederive(db, permit.case_id, now=permit.now)
     await _append(db, permit, EventType.CONSENT_GIVEN, consent_id, terms.patient_id, change)
 

@@ -17,11 +17,23 @@ from app.core.ids import (
     MemberId,
     OrganisationId,
     PatientId,
+    ReplacementId,
     TeamId,
     new_id,
 )
 from app.entitlement import store
-from app.entitlement.rules import Grant, Inputs, Lifting, Period, Recipient, Seat, SubjectOf, Task, derive
+from app.entitlement.rules import (
+    Grant,
+    Inputs,
+    Lifting,
+    Period,
+    Recipient,
+    Replacement,
+    Seat,
+    SubjectOf,
+    Task,
+    derive,
+)
 from app.events.drafts import Draft, EventType, only
 
 Cells = frozenset[tuple[EngagementId, PatientId, Category, Domain, bool]]
@@ -107,6 +119,9 @@ def _row(grant: Grant) -> dict[str, Any]:
         "ground": grant.ground,
         "consent_id": str(grant.consent_id) if grant.consent_id else None,
         "visible_from_seq": grant.visible_from_seq,
+        "threads_from_seq": grant.threads_from_seq,
+        "replacement_id": str(grant.replacement_id) if grant.replacement_id else None,
+        "on_behalf_of": str(grant.on_behalf_of) if grant.on_behalf_of else None,
         "valid_from": grant.period.start.isoformat(),
         "valid_until": grant.period.end.isoformat() if grant.period.end else None,
     }
@@ -124,7 +139,10 @@ def _grant(row: Mapping[str, Any]) -> Grant:
         ground=Ground(row["ground"]),
         consent_id=ConsentId(UUID(row["consent_id"])) if row["consent_id"] else None,
         visible_from_seq=row["visible_from_seq"],
+        threads_from_seq=row["threads_from_seq"],
         period=_period(row["valid_from"], row["valid_until"]),
+        replacement_id=ReplacementId(UUID(row["replacement_id"])) if row["replacement_id"] else None,
+        on_behalf_of=AccountId(UUID(row["on_behalf_of"])) if row["on_behalf_of"] else None,
     )
 
 
@@ -147,6 +165,17 @@ def parse_inputs(found: Mapping[str, Any]) -> Inputs:
             for item in found["tasks"]
         ),
         consents=tuple(_lifting(item) for item in found["consents"]),
+        replacements=tuple(
+            Replacement(
+                replacement_id=ReplacementId(UUID(item["id"])),
+                replaced_engagement_id=EngagementId(UUID(item["replacedEngagementId"])),
+                replaced_account_id=AccountId(UUID(item["replacedAccountId"])),
+                substitute_engagement_id=EngagementId(UUID(item["substituteEngagementId"])),
+                substitute_account_id=AccountId(UUID(item["substituteAccountId"])),
+                period=_period(item["validFrom"], item["validUntil"]),
+            )
+            for item in found["replacements"]
+        ),
     )
 
 
@@ -163,7 +192,7 @@ def _seat(item: Mapping[str, Any]) -> Seat:
         from_seq=item["fromSeq"],
         period=_period(item["validFrom"], item["validUntil"]),
         teams=tuple((TeamId(UUID(team)), _period(start, end)) for team, start, end in item["teams"]),
-        speciality=item.get("speciality"),
+        speciality=item["speciality"],
     )
 
 
@@ -175,6 +204,7 @@ def _lifting(item: Mapping[str, Any]) -> Lifting:
         categories=frozenset(Category(category) for category in item["categories"]),
         both_ways=item["bothWays"],
         from_seq=item["fromSeq"],
+        threads_from_seq=item["threadsFromSeq"],
         period=_period(item["validFrom"], item["validUntil"]),
         recipients=tuple(
             Recipient(

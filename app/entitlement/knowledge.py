@@ -6,7 +6,7 @@ never given from memory.
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from app.access.policy import Cell, Holding, authorize_post
 from app.access.vocabulary import Category, Domain, Ground
 from app.core.db import Pool
 from app.core.errors import DomainError, NotFound
-from app.core.ids import CaseId, ConsentId, EngagementId, PatientId, ThreadId
+from app.core.ids import AccountId, CaseId, ConsentId, EngagementId, PatientId, ThreadId
 from app.events.posting import Decision
 
 CASES_MAX = 10_000
@@ -43,41 +43,55 @@ class _Readers:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One case as one statement saw it."""
+    """One case as one statement saw it.
+
+    ``threads`` says of each thread in which cell and where it was opened, ``steps`` of a label at which positions the
+    bounds of holdings on the opening of threads lie.
+    """
 
     version: int
     seq: int
-    threads: Mapping[ThreadId, Cell]
+    threads: Mapping[ThreadId, tuple[Cell, int]]
     holdings: Mapping[EngagementId, tuple[Holding, ...]]
     by_label: Mapping[tuple[EngagementId, Category, Domain], tuple[Holding, ...]]
     turns: tuple[datetime, ...] = ()
-    readers_known: dict[Label, _Readers] = field(default_factory=dict, compare=False)
+    steps: Mapping[tuple[Category, Domain], tuple[int, ...]] = field(default_factory=dict)
+    readers_known: dict[tuple[Label, int], _Readers] = field(default_factory=dict, compare=False)
     cells_known: dict[EngagementId, tuple[datetime, frozenset[Cell]]] = field(default_factory=dict, compare=False)
 
-    def readers(self, label: Label, seq: int, at: datetime) -> frozenset[EngagementId]:
+    def step(self, category: Category, domain: Domain, opened_seq: int) -> int:
+        """Return the last bound that a thread opened at this position passes, 0 if none; all it passes alike."""
+        return max((bound for bound in self.steps.get((category, domain), ()) if bound <= opened_seq), default=0)
+
+    def readers(self, label: Label, seq: int, at: datetime, *, opened_seq: int) -> frozenset[EngagementId]:
         """Return everybody who reads an event of this label at this position and instant.
 
         The answer holds until the next instant at which a holding of the label begins or ends, and from the last
         bound of one on; it is kept for that long, because many messages ask the same.
         """
-        known = self.readers_known.get(label)
+        step = self.step(label[1], label[2], opened_seq)
+        known = self.readers_known.get((label, step))
         if known is not None and known.start <= at < known.end and known.from_seq <= seq:
             return known.who
-        who = frozenset(one for one in self.holdings if self.reads(one, label, seq, at))
+        who = frozenset(one for one in self.holdings if self.reads(one, label, seq, at, opened_seq=step))
         held = [holding for one in self.holdings for holding in self.by_label.get((one, label[1], label[2]), ())]
         turns = [turn for h in held for turn in (h.valid_from, h.valid_until) if turn is not None]
         from_seq = max((h.visible_from_seq for h in held), default=0)
         if from_seq <= seq:
             start = max((turn for turn in turns if turn <= at), default=at)
             end = min((turn for turn in turns if turn > at), default=FOR_EVER)
-            self.readers_known[label] = _Readers(start, end, from_seq, who)
+            self.readers_known[(label, step)] = _Readers(start, end, from_seq, who)
         return who
 
-    def reads(self, engagement_id: EngagementId, label: Label, seq: int, now: datetime) -> bool:
-        """Whether an engagement reads an event of this label (of any subject if none is named) at this position."""
+    def reads(self, engagement_id: EngagementId, label: Label, seq: int, now: datetime, *, opened_seq: int) -> bool:
+        """Whether an engagement reads an event of this label (of any subject if none is named) at this position.
+
+        ``opened_seq`` is where the event's thread was opened; what is in no thread stands for itself.
+        """
         patient_id, category, domain = label
         return any(
             holding.visible_from_seq <= seq
+            and holding.threads_from_seq <= opened_seq
             and holding.active(now)
             and (patient_id is None or holding.cell.patient_id == patient_id)
             for holding in self.by_label.get((engagement_id, category, domain), ())
@@ -165,12 +179,14 @@ class Knowledge:
 
 
 def _decision(case_id: CaseId, snapshot: Snapshot, actor: Actor, thread_id: ThreadId, now: datetime) -> Decision:
-    cell = snapshot.threads.get(thread_id)
-    if cell is None:
+    found = snapshot.threads.get(thread_id)
+    if found is None:
         raise NotFound
+    cell, opened_seq = found
     held = snapshot.by_label.get((actor.engagement_id, cell.category, cell.domain), ())
-    holding = authorize_post(actor, cell, held, now=now)
-    return Decision(case_id, snapshot.version, cell, holding)
+    holding = authorize_post(actor, cell, held, opened_seq=opened_seq, now=now)
+    step = snapshot.step(cell.category, cell.domain, opened_seq)
+    return Decision(case_id, snapshot.version, cell, step, holding)
 
 
 def _snapshot(found: Mapping[str, Any]) -> Snapshot:
@@ -181,7 +197,9 @@ def _snapshot(found: Mapping[str, Any]) -> Snapshot:
         return cells.setdefault(cell, cell)
 
     holdings: dict[EngagementId, list[Holding]] = {}
-    for engagement, patient, category, domain, may_write, ground, consent, from_seq, start, end in found["grants"]:
+    for row in found["grants"]:
+        engagement, patient, category, domain, may_write, ground, consent, from_seq, threads_from, *rest = row
+        start, end, behalf = rest
         holdings.setdefault(EngagementId(UUID(engagement)), []).append(
             Holding(
                 cell=cell_of(patient, category, domain),
@@ -189,8 +207,10 @@ def _snapshot(found: Mapping[str, Any]) -> Snapshot:
                 ground=Ground(ground),
                 consent_id=ConsentId(UUID(consent)) if consent else None,
                 visible_from_seq=from_seq,
+                threads_from_seq=threads_from,
                 valid_from=datetime.fromisoformat(start),
                 valid_until=datetime.fromisoformat(end) if end else None,
+                on_behalf_of=AccountId(UUID(behalf)) if behalf else None,
             )
         )
     by_label: dict[tuple[EngagementId, Category, Domain], list[Holding]] = {}
@@ -201,14 +221,25 @@ def _snapshot(found: Mapping[str, Any]) -> Snapshot:
         version=found["version"],
         seq=found["seq"],
         threads={
-            ThreadId(UUID(thread)): cell_of(patient, category, domain)
-            for thread, patient, category, domain in found["threads"]
+            ThreadId(UUID(thread)): (cell_of(patient, category, domain), opened_seq)
+            for thread, patient, category, domain, opened_seq in found["threads"]
         },
         holdings={engagement_id: tuple(held) for engagement_id, held in holdings.items()},
         by_label={label: tuple(held) for label, held in by_label.items()},
+        steps=_steps(holdings),
         turns=tuple(
             sorted(
                 {turn for held in holdings.values() for h in held for turn in (h.valid_from, h.valid_until) if turn}
             )
         ),
     )
+
+
+def _steps(holdings: Mapping[EngagementId, Iterable[Holding]]) -> dict[tuple[Category, Domain], tuple[int, ...]]:
+    """Return by label where the bounds on the opening of threads lie; most cases have none."""
+    found: dict[tuple[Category, Domain], set[int]] = {}
+    for held in holdings.values():
+        for holding in held:
+            if holding.threads_from_seq:
+                found.setdefault((holding.cell.category, holding.cell.domain), set()).add(holding.threads_from_seq)
+    return {label: tuple(sorted(bounds)) for label, bounds in found.items()}

@@ -1,4 +1,4 @@
-"""Tables of what is open to whom: the grants, and what they were."""
+"""Tables of what is open to whom: the grants, what they were, and who stands in for whom."""
 
 from datetime import datetime
 from uuid import UUID
@@ -22,6 +22,9 @@ class GrantColumns(SQLModel):
     ground: str = Field(sa_type=TEXT)
     consent_id: UUID | None = None
     visible_from_seq: int = Field(sa_type=POSITION)
+    threads_from_seq: int = Field(sa_type=POSITION)
+    replacement_id: UUID | None = None
+    on_behalf_of: UUID | None = None
     valid_from: datetime = Field(sa_type=INSTANT)
     valid_until: datetime | None = Field(default=None, sa_type=INSTANT)
     granted_at: datetime = Field(sa_type=INSTANT)
@@ -49,3 +52,32 @@ class EndedGrant(GrantColumns, table=True):
     case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
     id: UUID = Field(primary_key=True)
     ended_at: datetime = Field(sa_type=INSTANT)
+
+
+class Replacement(SQLModel, table=True):
+    """Somebody stands in for an engagement; no two at a time for the same one, the migration sees to that."""
+
+    __tablename__ = "replacement"
+    __table_args__ = (
+        Index("ix_replacement_replaced", "replaced_engagement_id"),
+        Index("ix_replacement_substitute", "substitute_engagement_id"),
+    )
+    id: UUID = Field(primary_key=True)
+    replaced_engagement_id: UUID = Field(foreign_key="engagement.id")
+    substitute_engagement_id: UUID = Field(foreign_key="engagement.id")
+    kind: str = Field(sa_type=TEXT)
+    valid_from: datetime = Field(sa_type=INSTANT)
+    valid_until: datetime = Field(sa_type=INSTANT)
+    started_by_engagement_id: UUID = Field(foreign_key="engagement.id")
+    created_at: datetime = Field(sa_type=INSTANT)
+    cancelled_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class Substitute(SQLModel, table=True):
+    """Who may stand in at an organisation without working there."""
+
+    __tablename__ = "substitute"
+    organisation_id: UUID = Field(primary_key=True, foreign_key="organisation.id")
+    engagement_id: UUID = Field(primary_key=True, foreign_key="engagement.id")
+    registered_by_engagement_id: UUID = Field(foreign_key="engagement.id")
+    registered_at: datetime = Field(sa_type=INSTANT)

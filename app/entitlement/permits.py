@@ -42,6 +42,7 @@ def parse_standing(found: dict[str, Any]) -> Standing:
         version=found["version"],
         opened_by_me=found["openedByMe"],
         manages=found["manages"],
+        stands_in=found["standsIn"],
         member_id=MemberId(UUID(member["id"])) if member else None,
         member_status=MemberStatus(member["status"]) if member else None,
         subject_of=frozenset(PatientId(UUID(patient)) for patient in found["subjectOf"]),
@@ -60,8 +61,10 @@ def _holding(
     ground: str,
     consent: str | None,
     from_seq: int,
+    threads_from_seq: int,
     valid_from: str,
     valid_until: str | None,
+    on_behalf_of: str | None,
 ) -> Holding:
     return Holding(
         cell=Cell(PatientId(UUID(patient)), Category(category), Domain(domain)),
@@ -69,8 +72,10 @@ def _holding(
         ground=Ground(ground),
         consent_id=ConsentId(UUID(consent)) if consent else None,
         visible_from_seq=from_seq,
+        threads_from_seq=threads_from_seq,
         valid_from=datetime.fromisoformat(valid_from),
         valid_until=datetime.fromisoformat(valid_until) if valid_until else None,
+        on_behalf_of=AccountId(UUID(on_behalf_of)) if on_behalf_of else None,
     )
 
 
@@ -82,6 +87,7 @@ def _entity(found: dict[str, Any]) -> Entity:
     return Entity(
         cell=cell,
         seq=found.get("seq"),
+        opened_seq=found.get("openedSeq", 0),
         author_id=AccountId(UUID(author)) if author else None,
         retracted=found.get("retracted", False),
         readable=found.get("readable", False),

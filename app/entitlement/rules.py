@@ -11,7 +11,16 @@ from uuid import UUID
 
 from app.access.tables import IMPLIED, NEVER_BY_CONSENT, PUBLIC_TASK, SUBJECT, TREATING, need_to_know
 from app.access.vocabulary import Category, Domain, Ground, Law, Role
-from app.core.ids import AccountId, ConsentId, EngagementId, MemberId, OrganisationId, PatientId, TeamId
+from app.core.ids import (
+    AccountId,
+    ConsentId,
+    EngagementId,
+    MemberId,
+    OrganisationId,
+    PatientId,
+    ReplacementId,
+    TeamId,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +96,21 @@ class Lifting:
     categories: frozenset[Category]
     both_ways: bool
     from_seq: int
+    threads_from_seq: int
     period: Period
     recipients: tuple[Recipient, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Somebody who stands in for another engagement, while both are in force."""
+
+    replacement_id: ReplacementId
+    replaced_engagement_id: EngagementId
+    replaced_account_id: AccountId
+    substitute_engagement_id: EngagementId
+    substitute_account_id: AccountId
+    period: Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +121,16 @@ class Inputs:
     seats: tuple[Seat, ...]
     tasks: tuple[Task, ...]
     consents: tuple[Lifting, ...]
+    replacements: tuple[Replacement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One open cell. ``visible_from_seq`` is the first position of the stream that it shows."""
+    """One open cell.
+
+    ``visible_from_seq`` is the first position of the stream that it shows, ``threads_from_seq`` the first at which a
+    thread may have been opened to be shown. ``on_behalf_of`` is whom a substitute replaces.
+    """
 
     member_id: MemberId
     engagement_id: EngagementId
@@ -115,19 +142,23 @@ class Grant:
     ground: Ground
     consent_id: ConsentId | None
     visible_from_seq: int
+    threads_from_seq: int
     period: Period
+    replacement_id: ReplacementId | None = None
+    on_behalf_of: AccountId | None = None
 
 
 def derive(inputs: Inputs, *, now: datetime) -> frozenset[Grant]:
     """Return every grant that is in force at ``now`` or will be, and none that has lapsed.
 
     First the grounds that rest on the member alone, then what consents lift, then what recipients write back to
-    whoever holds the category by either, then what any cell implies.
+    whoever holds the category by either, then what any cell implies; all of it again for whoever stands in.
     """
     held = set(_standing(inputs))
     held |= set(_lifted(inputs))
     held |= set(_answered(inputs, frozenset(held)))
     held |= set(_implied(held))
+    held |= set(_replaced(inputs, frozenset(held)))
     return frozenset(grant for grant in held if grant.period.end is None or grant.period.end > now)
 
 
@@ -174,22 +205,29 @@ def _cells(
             ground=ground,
             consent_id=None,
             visible_from_seq=from_seq,
+            threads_from_seq=0,
             period=seat.period,
         )
 
 
 def _lifted(inputs: Inputs) -> Iterator[Grant]:
-    """Yield what consents open to their recipients: the lifted cells, and both ways the same in their own domain."""
+    """Yield what consents open to their recipients: the lifted cells, and both ways the same in their own domain.
+
+    In their own domain only what is opened from the consent on: lifting one secrecy lifts no other.
+    """
     for consent, seat, period in _reached(inputs):
         for category in consent.categories - NEVER_BY_CONSENT:
             for domain in consent.from_domains:
-                yield _consent_grant(consent, seat, category, domain, consent.both_ways, period)
+                yield _consent_grant(consent, seat, category, domain, consent.both_ways, period, 0)
             if consent.both_ways and seat.domain is not None and seat.domain not in consent.from_domains:
-                yield _consent_grant(consent, seat, category, seat.domain, True, period)
+                yield _consent_grant(consent, seat, category, seat.domain, True, period, consent.threads_from_seq)
 
 
 def _answered(inputs: Inputs, held: frozenset[Grant]) -> Iterator[Grant]:
-    """Yield the recipients' domain to members of the lifted domains who hold the category in their own."""
+    """Yield what recipients open in their domain to members of the lifted domains who hold the category in their own.
+
+    Threads that were there before the consent are not the recipients' answer, and stay closed.
+    """
     seats = {(seat.member_id, seat.engagement_id): seat for seat in inputs.seats}
     for consent, recipient, period in _reached(inputs):
         if not consent.both_ways or recipient.domain is None:
@@ -205,7 +243,8 @@ def _answered(inputs: Inputs, held: frozenset[Grant]) -> Iterator[Grant]:
                 and seat.domain is not recipient.domain
                 and (both := grant.period.within(period))
             ):
-                yield _consent_grant(consent, seat, grant.category, recipient.domain, True, both)
+                bound = consent.threads_from_seq
+                yield _consent_grant(consent, seat, grant.category, recipient.domain, True, both, bound)
 
 
 def _reached(inputs: Inputs) -> Iterator[tuple[Lifting, Seat, Period]]:
@@ -239,7 +278,13 @@ def _periods_of(consent: Lifting, seat: Seat) -> Iterator[Period]:
 
 
 def _consent_grant(
-    consent: Lifting, seat: Seat, category: Category, domain: Domain, may_write: bool, period: Period
+    consent: Lifting,
+    seat: Seat,
+    category: Category,
+    domain: Domain,
+    may_write: bool,
+    period: Period,
+    threads_from_seq: int,
 ) -> Grant:
     return Grant(
         member_id=seat.member_id,
@@ -252,19 +297,38 @@ def _consent_grant(
         ground=Ground.CONSENT,
         consent_id=consent.consent_id,
         visible_from_seq=max(consent.from_seq, seat.from_seq),
+        threads_from_seq=threads_from_seq,
         period=period,
     )
 
 
 def _implied(held: Iterable[Grant]) -> Iterator[Grant]:
     """Yield reading of identification and contact network, in every domain, for whoever holds any cell."""
-    seen = set()
+    widest: dict[tuple[object, ...], Grant] = {}
     for grant in held:
         key = (grant.member_id, grant.engagement_id, grant.patient_id, grant.ground, grant.consent_id, grant.period)
-        if key in seen:
-            continue
-        seen.add(key)
+        if key not in widest or grant.threads_from_seq < widest[key].threads_from_seq:
+            widest[key] = grant
+    for grant in widest.values():
         for category in IMPLIED:
             for domain in Domain:
-                # The bound stays: names and members are rows, which have none, but these labels stand on threads too.
+                # The bounds stay: names and members are rows, which have none, but these labels stand on threads too.
                 yield replace(grant, category=category, domain=domain, may_write=False)
+
+
+def _replaced(inputs: Inputs, held: frozenset[Grant]) -> Iterator[Grant]:
+    """Yield to substitutes each cell of whom they replace, on the same bounds; nobody stands in for a citizen."""
+    for one in inputs.replacements:
+        for grant in held:
+            if grant.engagement_id != one.replaced_engagement_id or grant.ground is Ground.SUBJECT:
+                continue
+            if period := grant.period.within(one.period):
+                yield replace(
+                    grant,
+                    engagement_id=one.substitute_engagement_id,
+                    account_id=one.substitute_account_id,
+                    ground=Ground.REPLACEMENT,
+                    replacement_id=one.replacement_id,
+                    on_behalf_of=one.replaced_account_id,
+                    period=period,
+                )

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
 
 from app.access.policy import CasePermit
-from app.core.ids import CaseId, ConsentId, EngagementId
+from app.core.ids import CaseId, ConsentId, EngagementId, MemberId
 
 Json = dict[str, Any]
 
@@ -69,6 +69,15 @@ async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Seq
     standing = permit.standing
     values = {"case": permit.case_id, "at": at, "all": standing.manages, "own": list(standing.subject_of)}
     return (await db.execute(statement, values)).mappings().all()
+
+
+async def seats_stood_for(db: AsyncSession, engagement_id: EngagementId, now: datetime) -> Sequence[MemberId]:
+    """Return the seats that an engagement holds grants for on ground ``replacement``."""
+    statement = text(
+        "select distinct member_id from access_grant where engagement_id = :engagement and ground = 'replacement'"
+        " and valid_from <= :now and valid_until > :now"
+    )
+    return (await db.execute(statement, {"engagement": engagement_id, "now": now})).scalars().all()
 
 
 async def consent_audience(db: AsyncSession, case_id: CaseId, consent_id: ConsentId) -> Sequence[EngagementId]:

@@ -24,7 +24,7 @@ from app.core.db import FAILURES, Pool
 from app.core.errors import DomainError, NotFound, RateLimited, Unauthenticated, Unavailable
 from app.core.ids import CaseId, EngagementId, EventId, ThreadId
 from app.crypto.service import DataKeys
-from app.events.batch import STATEMENT, Answer, Outcome, answer, arguments, labels
+from app.events.batch import STATEMENT, Answer, Outcome, answer, arguments, label_of, labels
 from app.events.bodies import seal_with
 from app.events.posting import Decision, Post
 from app.events.service import KeyReused
@@ -66,6 +66,7 @@ class Appended:
     post: Post
     case_id: CaseId
     cell: Cell
+    opened_seq: int
     version: int
     event_id: EventId
     seq: int
@@ -319,7 +320,7 @@ class Appender:
 
     async def _append(self, batch: list[_Ready], database: "_Database", *, wait: bool) -> tuple[Listeners, Answer]:
         """Run the statement and return what it did, with who listened when it was sent."""
-        listeners = {case_id: frozenset(self._listeners(case_id)) for case_id, _ in labels(batch)}
+        listeners = {case_id: frozenset(self._listeners(case_id)) for case_id, _, _ in labels(batch)}
         rows = await database.fetch(
             STATEMENT, *arguments(batch, listeners, now=self._clock(), wait=wait, source=self._source)
         )
@@ -400,13 +401,14 @@ def _appended(item: _Ready, outcome: Outcome, listeners: Listeners, answered: An
         post=item.post,
         case_id=decision.case_id,
         cell=decision.cell,
+        opened_seq=decision.opened_seq,
         version=decision.version,
         event_id=item.post.id,
         seq=outcome.seq,
         at=outcome.at,
         replayed=False,
         listeners=listeners[decision.case_id],
-        audience=answered.audiences.get((decision.case_id, decision.cell), frozenset()),
+        audience=answered.audiences.get(label_of(decision), frozenset()),
     )
 
 
@@ -416,6 +418,7 @@ def _replayed(item: _Ready, seq: int, event_id: EventId, at: datetime) -> Append
         post=item.post,
         case_id=decision.case_id,
         cell=decision.cell,
+        opened_seq=decision.opened_seq,
         version=decision.version,
         event_id=event_id,
         seq=seq,

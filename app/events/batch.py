@@ -11,7 +11,7 @@ from app.access.tables import POLICY_VERSION
 from app.core.ids import CaseId, EngagementId, EventId, new_id
 from app.events.posting import Decision, Post
 
-PARAMETERS = 39
+PARAMETERS = 40
 STATEMENT = f"select * from append_messages({', '.join(f'${n}' for n in range(1, PARAMETERS + 1))})"  # noqa: S608
 
 
@@ -47,7 +47,8 @@ class Outcome:
     at: datetime
 
 
-Label = tuple[CaseId, Cell]
+Label = tuple[CaseId, Cell, int]
+"""Whom a message concerns: a case, a cell, and from where on threads there are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,13 @@ class Answer:
 
 
 def labels(batch: Iterable[Item]) -> list[Label]:
-    """Return the distinct cells of a batch, in order of appearance."""
-    return list(dict.fromkeys((item.decision.case_id, item.decision.cell) for item in batch))
+    """Return the distinct labels of a batch, in order of appearance."""
+    return list(dict.fromkeys(label_of(item.decision) for item in batch))
+
+
+def label_of(decision: Decision) -> Label:
+    """Return what a message is labelled with."""
+    return decision.case_id, decision.cell, decision.opened_seq
 
 
 def arguments(
@@ -93,10 +99,11 @@ def arguments(
         list(counts),
         list(counts.values()),
         *(list(column) for column in zip(*rows, strict=True)),
-        [case_id for case_id, _ in cells],
-        [cell.patient_id for _, cell in cells],
-        [cell.category for _, cell in cells],
-        [cell.domain for _, cell in cells],
+        [case_id for case_id, _, _ in cells],
+        [cell.patient_id for _, cell, _ in cells],
+        [cell.category for _, cell, _ in cells],
+        [cell.domain for _, cell, _ in cells],
+        [opened_seq for _, _, opened_seq in cells],
         [new_id() for _ in cells],
         [case_id for case_id, _ in heard],
         [engagement for _, engagement in heard],
@@ -126,7 +133,7 @@ def _row(item: Item, position: int) -> tuple[object, ...]:
         new_id(),
         actor.role,
         actor.organisation_id,
-        actor.responsible_account_id,
+        holding.on_behalf_of or actor.responsible_account_id,
         actor.purpose,
         holding.ground,
         holding.consent_id,

@@ -11,11 +11,15 @@ from app.crypto.digests import Digests
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A yes, at a version of the case: where the thread is and on what the right rests."""
+    """A yes, at a version of the case: where the thread is and on what the right rests.
+
+    ``opened_seq`` stands for where the thread was opened: the last position at which that makes a difference.
+    """
 
     case_id: CaseId
     version: int
     cell: Cell
+    opened_seq: int
     holding: Holding
 
 

@@ -117,6 +117,8 @@ BY_KEY = MappingProxyType({persona.key: persona for persona in PERSONAS})
 TEAM_ID = _id("team", "nazareth")
 TEAM_NAME = "Sociaal team Nazareth"
 TEAM = ("social-worker", "social-worker-2")
+LOCUM = ("gp-locum",)
+"""Who may stand in at the practice without an admin."""
 
 
 async def load_region(owner_url: str, crypto: Crypto) -> None:
@@ -150,6 +152,11 @@ async def load_region(owner_url: str, crypto: Crypto) -> None:
                 "insert into team_member (team_id, engagement_id, valid_from) values ($1, $2, $3)"
                 " on conflict do nothing",
                 [(TEAM_ID, BY_KEY[key].engagement_id, SINCE) for key in TEAM],
+            )
+            await connection.executemany(
+                "insert into substitute (organisation_id, engagement_id, registered_by_engagement_id, registered_at)"
+                " values ($1, $2, $3, $4) on conflict do nothing",
+                [(PRACTICE.id, BY_KEY[key].engagement_id, BY_KEY["org-admin"].engagement_id, SINCE) for key in LOCUM],
             )
     finally:
         await connection.close()

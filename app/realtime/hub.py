@@ -23,6 +23,7 @@ from app.crypto.cursors import StreamCursors
 from app.entitlement.knowledge import Knowledge, Snapshot
 from app.events.appender import Appended
 from app.events.drafts import EventType
+from app.events.posting import Decision
 from app.events.reading import PAGE_MAX, Read, Stream
 from app.identity.directory import Directory, Person
 from app.realtime import frames, rendering
@@ -478,16 +479,19 @@ class Hub:
         people = [person for one in room.seats if (person := self._directory.at_hand(one)) is not None]
         return [rendering.person_object(person) for person in people]
 
-    def typing(self, case_id: CaseId, thread_id: ThreadId, cell: Cell, typist: Person) -> None:
+    def typing(self, decision: Decision, thread_id: ThreadId, typist: Person) -> None:
         """Tell that somebody is typing, to the others here who may read it."""
-        room = self._rooms.get(case_id)
-        if room is None:
+        room = self._rooms.get(decision.case_id)
+        if room is None or room.snapshot is None:
             return
-        told = frames.typing(case_id, thread_id, rendering.person_object(typist))
+        cell, opened_seq = decision.cell, decision.opened_seq
+        label = (cell.patient_id, cell.category, cell.domain)
+        readers = room.snapshot.readers(label, room.last_seq, self._stream.now(), opened_seq=opened_seq)
+        told = frames.typing(room.case_id, thread_id, rendering.person_object(typist))
         for engagement_id, seats in room.seats.items():
-            if engagement_id != typist.engagement_id:
+            if engagement_id != typist.engagement_id and engagement_id in readers:
                 for seat in seats:
-                    seat.listener.outbox.put(told, case_id, cell)
+                    seat.listener.outbox.put(told, room.case_id, cell)
 
 
 @dataclass(frozen=True, slots=True)

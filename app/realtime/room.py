@@ -192,7 +192,11 @@ def agreed(read: Read, snapshot: Snapshot, listeners: Iterable[EngagementId]) ->
     if row["addressees"]:
         return read.audience
     label = (row["patient_id"], Category(row["category"]), Domain(row["domain"]))
-    policy = frozenset(one for one in listeners if snapshot.reads(one, label, row["bound_seq"], read.read_at))
+    policy = frozenset(
+        one
+        for one in listeners
+        if snapshot.reads(one, label, row["bound_seq"], read.read_at, opened_seq=row["opened_seq"])
+    )
     return _both(policy, read.audience, same_version=snapshot.version == read.version)
 
 
@@ -200,7 +204,8 @@ def agreed_on_append(appended: Appended, snapshot: Snapshot) -> frozenset[Engage
     """Return who among those who listened both let hear a message that was just appended, at the instant it was."""
     cell = appended.cell
     label = (cell.patient_id, cell.category, cell.domain)
-    policy = snapshot.readers(label, appended.seq, appended.at) & appended.listeners
+    readers = snapshot.readers(label, appended.seq, appended.at, opened_seq=appended.opened_seq)
+    policy = readers & appended.listeners
     return _both(policy, appended.audience, same_version=snapshot.version == appended.version)
 
 

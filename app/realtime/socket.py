@@ -364,7 +364,7 @@ class Socket:
             await self._refused(Action.THREAD_TYPING, ActionCode.EXECUTE, refusal, self._origin(), entity)
             raise
         typist = (await live.directory.people([actor.engagement_id]))[actor.engagement_id]
-        live.hub.typing(decision.case_id, request.thread_id, decision.cell, typist)
+        live.hub.typing(decision, request.thread_id, typist)
 
     async def _refused(
         self,

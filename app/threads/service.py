@@ -85,7 +85,7 @@ async def open_thread(
         raise Invalid(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
     domain = permit.actor.domain or standing.domain
     cell = Cell(patient_id, category, domain)
-    if standing.holding(cell, permit.now, write=True) is None:
+    if standing.holding(cell, permit.now, write=True, opened_seq=None) is None:
         raise Forbidden("You may not open a thread in this category.")
     event_id = EventId(new_id())
     author = permit.actor.account_id

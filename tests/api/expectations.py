@@ -163,6 +163,26 @@ OPERATIONS = {
         "post", "/organisations/{organisationId}/staff-imports", ROLE, "staff:import", "directory", CREATE, 201
     ),
     "searchAuditEvents": Expected("get", "/audit/events", ROLE, "audit:search", "log", READ, 200),
+    "startReplacement": Expected("post", "/replacements", ROLE, "replacement:start", "directory", CREATE, 201),
+    "listReplacements": Expected("get", "/replacements", ROLE, "replacement:list", "directory", READ, 200),
+    "endReplacement": Expected(
+        "post", "/replacements/{replacementId}/ending", ROLE, "replacement:end", "directory", UPDATE, 201
+    ),
+    "listSubstitutes": Expected(
+        "get", "/organisations/{organisationId}/substitutes", ROLE, "substitute:list", "directory", READ, 200
+    ),
+    "registerSubstitute": Expected(
+        "post", "/organisations/{organisationId}/substitutes", ROLE, "substitute:register", "directory", CREATE, 201
+    ),
+    "strikeSubstitute": Expected(
+        "delete",
+        "/organisations/{organisationId}/substitutes/{engagementId}",
+        ROLE,
+        "substitute:end",
+        "none",
+        DELETE,
+        204,
+    ),
     "issueTicket": Expected("post", "/realtime-tickets", SELF, "realtime-ticket:issue", "none", EXECUTE, 201),
 }
 

@@ -90,6 +90,7 @@ class Room(Table):
             "engagementId": str(BY_KEY["poh"].engagement_id),
             "accountId": str(BY_KEY["poh"].account_id),
             "teamId": str(TEAM_ID),
+            "replacementId": ABSENT,
             **ids,
         }
 

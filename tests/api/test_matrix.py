@@ -4,6 +4,7 @@ Who may is not read from the policy that the service uses: ``ALLOWED`` is writte
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ REGION = {"region-admin"}
 ADMINS = REGION | {"org-admin"}
 OFFICE = OVERSEERS | {"org-admin", "region-admin", "integration"}
 EVERYBODY = FOLK | OFFICE
+ADMINS = {"org-admin", "region-admin"}
 ALLOWED: dict[str, set[str]] = {
     **{name: FOLK for name, one in OPERATIONS.items() if one.scope == CASE},
     "readMessage": FOLK | {"privacy-officer"},
@@ -56,6 +58,12 @@ ALLOWED: dict[str, set[str]] = {
     },
     "offerEngagementCode": EVERYBODY - {"integration"},
     "searchAuditEvents": OVERSEERS,
+    "startReplacement": PROFESSIONALS,
+    "listReplacements": PROFESSIONALS,
+    "endReplacement": PROFESSIONALS,
+    "listSubstitutes": PROFESSIONALS | ADMINS,
+    "registerSubstitute": ADMINS,
+    "strikeSubstitute": ADMINS,
     "issueTicket": FOLK,
     "beginLinking": EVERYBODY - {"integration"},
     "listExternalIdentities": EVERYBODY - {"integration"},
@@ -119,9 +127,18 @@ async def body_of(room: Room, name: str) -> Json | None:
         "openCase": lambda: _known({"kind": "individual", "patientIds": [room.patient_id], "question": "Vraag?"}),
         "inviteMember": lambda: room.member_body("gp-locum"),
         "giveConsent": lambda: _known(room.consent_body()),
+        "startReplacement": lambda: _known(replacement_body()),
+        "registerSubstitute": lambda: _known({"engagementId": str(BY_KEY["gp-other"].engagement_id)}),
         "openThread": lambda: _known({"patientId": room.patient_id, "category": CARE, "title": "Titel"}),
     }
     return await more[name]() if name in more else BODIES.get(name)
+
+
+def replacement_body(**more: object) -> Json:
+    """Return the body of a replacement by the locum for a day."""
+    until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    body = {"kind": "locum", "substituteEngagementId": str(BY_KEY["gp-locum"].engagement_id), "validUntil": until}
+    return {**body, **more}
 
 
 async def _known(body: Json) -> Json:
@@ -263,6 +280,18 @@ async def _colleague(room: Room, name: str) -> tuple[Caller, str]:
     return admin, target(room, OPERATIONS[name], **ids)
 
 
+async def _replacement(room: Room, name: str) -> tuple[Caller, str]:
+    gp = await room.as_("gp")
+    made = await gp.made("/replacements", replacement_body())
+    return gp, target(room, OPERATIONS[name], replacementId=str(made["id"]))
+
+
+async def _own_practice(room: Room, name: str) -> tuple[Caller, str]:
+    caller = await room.as_("org-admin")
+    listed = {"organisationId": str(PRACTICE.id), "engagementId": str(BY_KEY["gp-locum"].engagement_id)}
+    return caller, target(room, OPERATIONS[name], **listed)
+
+
 async def _auditor(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("auditor"), target(room, OPERATIONS[name])
 
@@ -307,6 +336,10 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "correctMessage": _own_message,
     "retractMessage": _own_message,
     "withdrawConsent": _own_consent,
+    "endReplacement": _replacement,
+    "listSubstitutes": _own_practice,
+    "registerSubstitute": _own_practice,
+    "strikeSubstitute": _own_practice,
     "searchAuditEvents": _auditor,
     **dict.fromkeys(("listEngagements", "createEngagement", "confirmEngagements", "importStaff"), _admin),
     **dict.fromkeys(("readEngagement", "changeEngagement", "suspendEngagement", "resumeEngagement"), _colleague),

@@ -16,6 +16,7 @@ OPEN = {
     "engagement": "who works where: the directory; written under policies, not forced: the owner loads the demo",
     "organisation": "the directory, as above",
     "realtime_ticket": "digests of single-use tickets, redeemed before there is an actor",
+    "substitute": "who may stand in where; written under policies, not forced: the owner loads the demo",
     "team": "the directory, as above",
     "team_member": "the directory, as above",
     "team_neighbourhood": "the directory, as above",
@@ -134,8 +135,8 @@ CROSSING = {
     **{
         name: ["app"]
         for name in (
-            *("account_with_bsn", "administers", "case_access", "cases_of", "citizen_engagement"),
-            *("consent_audience", "staffs"),
+            *("account_with_bsn", "administers", "announces", "case_access", "cases_of", "chained"),
+            *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
             *("expire_consents", "grant_inputs", "invitations", "is_me", "lapsed", "lock_case", "manages"),
             *("may_write", "opened_by_me", "oversees", "place_of", "reads_consent", "replace_grants", "seated"),
@@ -150,6 +151,7 @@ CROSSING = {
     "engagement_in_force": ["app", "appender", "stream"],
     "engagement_period": [],
     **{name: ["app"] for name in ("end_sessions_of", "keeps_account", "never_signed_in", "take_handover")},
+    "mark_cases_dirty": [],
     "mark_dirty": [],
     "note_use": ["stream"],
     "refuse_dirty": [],
@@ -162,6 +164,7 @@ PLAIN = {
     "engagements_in_force": [],
     "case_snapshot": ["appender", "stream"],
     "lease": ["stream"],
+    **{name: ["PUBLIC"] for name in ("uuid_multirange", "uuid_range")},
     "read_openings": ["stream"],
     "read_stream": ["stream"],
     **{

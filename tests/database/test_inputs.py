@@ -11,7 +11,7 @@ from tests.database.conftest import Connect, Connection, Stock, acting
 from tests.entitlement.region import engine_of, session_on
 
 REFUSED = (asyncpg.IntegrityConstraintViolationError, IntegrityError)
-SPECIALIST = BY_KEY["specialist"].engagement_id
+GP, POH, SPECIALIST = (BY_KEY[key].engagement_id for key in ("gp", "poh", "specialist"))
 
 CHANGES = {
     "a member": f"""
@@ -36,6 +36,25 @@ CHANGES = {
     """,
     "a recipient changed": "update consent_recipient set recipient_id = gen_random_uuid()",
     "a recipient deleted": "delete from consent_recipient",
+    "a suspension": f"update engagement set suspended_at = clock_timestamp() where id = '{POH}'",
+    "a confirmation": f"update engagement set confirmed_until = clock_timestamp() where id = '{POH}'",
+    "the principal's end": f"update engagement set valid_until = clock_timestamp() where id = '{GP}'",
+    "a suspended account": f"""
+        update account set status = 'suspended' where id = (select account_id from engagement where id = '{POH}')
+    """,
+    "a suspended organisation": f"""
+        update organisation set status = 'suspended'
+         where id = (select organisation_id from engagement where id = '{POH}')
+    """,
+    "a team's new member": f"""
+        insert into team_member (team_id, engagement_id, valid_from) select id, '{POH}', clock_timestamp() from team
+    """,
+    "a replacement": f"""
+        insert into replacement (id, replaced_engagement_id, substitute_engagement_id, kind, valid_from, valid_until,
+                                 started_by_engagement_id, created_at)
+        values (gen_random_uuid(), '{POH}', '{SPECIALIST}', 'deputy', clock_timestamp(),
+                clock_timestamp() + interval '1 day', '{POH}', clock_timestamp())
+    """,
     "a subject": """
         insert into subject select c.id, p.id from care_case c, patient p
          where not exists (select from subject s where s.patient_id = p.id)

@@ -37,7 +37,9 @@ PRIVILEGES = {
         public_task: insert, select, update(valid_until)
         realtime_ticket: delete, insert, select
         scim_user: insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
+        replacement: insert, select, update(cancelled_at)
         subject: insert, select
+        substitute: delete, insert, select
         team: insert, select, update(merged_into_id, name, status)
         team_member: delete, insert, select, update(valid_until)
         team_neighbourhood: delete, insert, select, update(valid_until)

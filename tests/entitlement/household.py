@@ -67,6 +67,7 @@ class Terms:
     categories: set[str]
     both_ways: bool
     bound: int
+    since: int
     start: int
     lasts: int | None
     to: list[tuple[str, Any]]
@@ -82,6 +83,7 @@ terms = st.builds(
     categories=st.sets(st.one_of(st.sampled_from(COMMON), st.sampled_from(CATEGORIES)), min_size=1, max_size=4),
     both_ways=st.booleans(),
     bound=bounds,
+    since=bounds,
     start=st.one_of(st.just(0), hours),
     lasts=durations,
     to=st.lists(recipients, min_size=1, max_size=3),
@@ -102,6 +104,7 @@ class Household(RuleBasedStateMachine):
         self.seats: dict[str, UUID] = {}
         self.consents: list[UUID] = []
         self.tasks: list[UUID] = []
+        self.replacements: list[UUID] = []
         self.before: dict[str, frozenset[tuple[CellKey, Opening]]] = {}
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -236,13 +239,15 @@ class Household(RuleBasedStateMachine):
             gp = region.people["gp"]
             await raw.execute(
                 "insert into consent (case_id, id, patient_id, kind, status, from_domains, categories, both_ways,"
-                " history, history_from_seq, purpose, decided_by, decided_at, method, text_version, text_sha256,"
-                " recorded_by_account_id, recorded_by_engagement_id, recorded_at, valid_from, valid_until)"
-                " values ($1, $2, $3, $4, 'active', $5, $6, $7, 'from-now', $8, 'CAREMGT', 'patient', $9,"
+                " history, history_from_seq, threads_from_seq, purpose, decided_by, decided_at, method, text_version,"
+                " text_sha256, recorded_by_account_id, recorded_by_engagement_id, recorded_at, valid_from,"
+                " valid_until)"
+                " values ($1, $2, $3, $4, 'active', $5, $6, $7, 'from-now', $8, $14, 'CAREMGT', 'patient', $9,"
                 " 'oral_recorded', 'nl-2026-1', repeat('0', 64), $10, $11, $9, $12, $13)",
                 *(region.case_id, consent, region.patients[agreed.patient], agreed.kind, sorted(agreed.domains)),
                 *(sorted(agreed.categories), agreed.both_ways, agreed.bound, region.now, gp.account_id),
                 *(gp.engagement_id, begins, begins + timedelta(hours=agreed.lasts) if agreed.lasts else None),
+                agreed.since,
             )
             await raw.executemany(
                 "insert into consent_recipient (case_id, consent_id, ordinal, type, recipient_id, role)"
@@ -272,6 +277,62 @@ class Household(RuleBasedStateMachine):
                 " and status = 'active'",
                 self.region.case_id,
                 self.consents[which % len(self.consents)],
+                self.region.now,
+            )
+
+    # Who is in force, and who stands in
+
+    @rule(key=people, suspended=st.booleans())
+    def suspend(self, key: str, suspended: bool) -> None:
+        self.change(
+            "update engagement set suspended_at = $2 where id = $1",
+            self.region.people[key].engagement_id,
+            self.region.now if suspended else None,
+        )
+
+    @rule(key=people, lasts=durations)
+    def confirm(self, key: str, lasts: int | None) -> None:
+        """Say until when an engagement is confirmed; nobody need do anything for it to run out."""
+        self.change(
+            "update engagement set confirmed_until = $2 where id = $1",
+            self.region.people[key].engagement_id,
+            self.region.now + timedelta(hours=lasts) if lasts else None,
+        )
+
+    @rule(which=st.sampled_from(sorted(ORGANISATIONS)), status=st.sampled_from(["active", "suspended"]))
+    def suspend_organisation(self, which: str, status: str) -> None:
+        self.change("update organisation set status = $2 where id = $1", self.region.organisations[which], status)
+
+    @rule(key=people, status=st.sampled_from(["active", "suspended"]))
+    def suspend_account(self, key: str, status: str) -> None:
+        self.change("update account set status = $2 where id = $1", self.region.people[key].account_id, status)
+
+    @rule(replaced=people, substitute=people, start=st.one_of(st.just(0), hours), lasts=st.integers(1, 48))
+    def replace(self, replaced: str, substitute: str, start: int, lasts: int) -> None:
+        """Let somebody stand in for anybody, which use cases allow among peers only."""
+        region, begins = self.region, self.region.now + timedelta(hours=start)
+        replacement = uuid4()
+        try:
+            self.change(
+                "insert into replacement (id, replaced_engagement_id, substitute_engagement_id, kind, valid_from,"
+                " valid_until, started_by_engagement_id, created_at) values ($1, $2, $3, 'deputy', $4, $5, $2, $6)",
+                replacement,
+                region.people[replaced].engagement_id,
+                region.people[substitute].engagement_id,
+                begins,
+                begins + timedelta(hours=lasts),
+                region.now,
+            )
+        except (asyncpg.ExclusionViolationError, asyncpg.CheckViolationError):
+            return  # there is one in that time already, or it would be oneself
+        self.replacements.append(replacement)
+
+    @rule(which=st.integers(0, 20))
+    def call_off(self, which: int) -> None:
+        if self.replacements:
+            self.change(
+                "update replacement set cancelled_at = $2 where id = $1 and cancelled_at is null",
+                self.replacements[which % len(self.replacements)],
                 self.region.now,
             )
 
@@ -334,18 +395,20 @@ class Household(RuleBasedStateMachine):
             (person.engagement_id, p.patient_id, p.category, p.domain): opening
             for person in region.people.values()
             for p in region.probes
-            if (opening := opinion.cell(person.engagement_id, p.patient_id, p.category, p.domain)) is not None
+            if (opening := opinion.cell(person.engagement_id, p.patient_id, p.category, p.domain, p.opened_seq))
+            is not None
         }
         inputs = json.loads(await region.root.fetchval("select grant_inputs($1)", region.case_id))
         derived = derive(parse_inputs(inputs), now=region.now)
         same(_of_grants(derived, region), expected, "the rules")
         stored = await region.root.fetch(
-            "select engagement_id, patient_id, category, domain, may_write, visible_from_seq from access_grant"
+            "select engagement_id, patient_id, category, domain, may_write, visible_from_seq, threads_from_seq"
+            " from access_grant"
             " where case_id = $1 and valid_from <= $2 and (valid_until is null or valid_until > $2)",
             region.case_id,
             region.now,
         )
-        same(_of_rows([tuple(row) for row in stored]), expected, "the stored grants")
+        same(_of_rows([tuple(row) for row in stored], region), expected, "the stored grants")
         heard = await audiences(region)
         for person in self.worth_asking(expected):
             await self.compare_with_database(person, expected, opinion, heard)
@@ -384,10 +447,11 @@ class Household(RuleBasedStateMachine):
             return
         assert seen.threads == {thread for thread, opening in mine.items() if opening}, f"threads of {person.key}"
         assert seen.events == events, f"events of {person.key}"
-        named = {p.patient_id for p in region.probes if p.category == "identification" and mine[p.thread_id]}
+        held = [p for p in region.probes if opinion.cell(me, p.patient_id, p.category, p.domain, None) is not None]
+        named = {p.patient_id for p in held if p.category == "identification"}
         account = {p for p in region.patients if opinion.world.patients[p]["account_id"] == person.account_id}
         assert seen.patients == named | account, f"patients of {person.key}"
-        contacts = any(p.category == "contact_network" and mine[p.thread_id] for p in region.probes)
+        contacts = any(p.category == "contact_network" for p in held)
         own = {m["id"] for m in opinion.world.members if m["engagement_id"] == me}
         assert seen.members == ({m["id"] for m in opinion.world.members} if contacts else own)
         self.compare_with_policy(person, mine, seen.standing, opinion)
@@ -399,13 +463,15 @@ class Household(RuleBasedStateMachine):
         standing = parse_standing(json.loads(found))
         actor = _actor(person, opinion)
         # The policy knows members who are persons; whoever is there as a function or a team has no standing yet.
-        seated = any(m["kind"] == "person" for m in opinion.seats_of(person.engagement_id))
+        seated = any(m["kind"] == "person" for m in opinion.seats_of(person.engagement_id)) or any(
+            opinion.for_others(person.engagement_id, p.patient_id, p.category, p.domain) for p in self.region.probes
+        )
         for p in self.region.probes:
             opening = mine[p.thread_id] if seated else None
             cell = Cell(PatientId(p.patient_id), Category(p.category), Domain(p.domain))
             verdicts = (
-                _verdict(actor, Action.THREAD_READ, standing, cell, self.region),
-                _verdict(actor, Action.MESSAGE_POST, standing, cell, self.region),
+                _verdict(actor, Action.THREAD_READ, standing, Entity(cell, opened_seq=p.opened_seq), self.region),
+                _verdict(actor, Action.MESSAGE_POST, standing, Entity(cell, opened_seq=p.opened_seq), self.region),
             )
             wanted = ("no", "no") if opening is None else ("yes", "yes" if opening.write else "read-only")
             assert verdicts == wanted, f"the policy on {person.key} in {p.category}, {p.domain}"
@@ -421,7 +487,7 @@ class Household(RuleBasedStateMachine):
         assert corrected == may, f"writes of {person.key} as app"
         assert posted == may, f"writes of {person.key} as appender"
         openable = {
-            n for n in may for p in [tried[n - 1]] if opinion.open_thread(me, p.patient_id, p.category, p.domain)
+            n for n, p in enumerate(tried, start=1) if opinion.open_thread(me, p.patient_id, p.category, p.domain)
         }
         assert opened == openable, f"threads opened by {person.key}"
 
@@ -432,17 +498,25 @@ CellKey = tuple[UUID, UUID, str, str]
 def _of_grants(grants: "frozenset[Grant]", region: Region) -> dict[CellKey, Opening]:
     return _of_rows(
         [
-            (g.engagement_id, g.patient_id, str(g.category), str(g.domain), g.may_write, g.visible_from_seq)
+            (
+                *(g.engagement_id, g.patient_id, str(g.category), str(g.domain)),
+                *(g.may_write, g.visible_from_seq, g.threads_from_seq),
+            )
             for g in grants
             if g.period.holds(region.now)
-        ]
+        ],
+        region,
     )
 
 
-def _of_rows(rows: list[tuple[Any, ...]]) -> dict[CellKey, Opening]:
+def _of_rows(rows: list[tuple[Any, ...]], region: Region) -> dict[CellKey, Opening]:
+    """Return what grants open in the threads there are, one in each cell."""
+    opened = {(p.patient_id, p.category, p.domain): p.opened_seq for p in region.probes}
     found: dict[CellKey, Opening] = {}
-    for engagement, patient, category, domain, write, from_seq in rows:
+    for engagement, patient, category, domain, write, from_seq, threads_from in rows:
         key = (engagement, patient, category, domain)
+        if opened[key[1:]] < threads_from:
+            continue
         before = found.get(key, Opening(False, from_seq))
         found[key] = Opening(before.write or write, min(before.from_seq, from_seq))
     return found
@@ -474,9 +548,9 @@ def _actor(person: Person, opinion: Interpreter) -> Actor:
     )
 
 
-def _verdict(actor: Actor, action: Action, standing: Standing, cell: Cell, region: Region) -> str:
+def _verdict(actor: Actor, action: Action, standing: Standing, entity: Entity, region: Region) -> str:
     try:
-        authorize(actor, action, replace(standing, entity=Entity(cell=cell)), now=region.now)
+        authorize(actor, action, replace(standing, entity=entity), now=region.now)
     except NotFound:
         return "no"
     except Forbidden:

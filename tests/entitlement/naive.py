@@ -30,6 +30,7 @@ CATEGORIES = words(
 
 # "gp, poh: W on all categories except …"; W includes R
 CLOSED_TO_PRACTICE = words("mental_health addiction advance_care_planning finance_debt work_income safety_meldcode")
+NOT_FOR_SPECIALITY = {one: words("youth_development education") for one in ("somatiek", "ggz")}
 NURSE_WRITES = words(
     "medication functional_adl living_situation practical_coordination plan_goals_actions positive_health"
 )
@@ -53,6 +54,9 @@ class World:
 
     case: Row
     engagements: dict[UUID, Row]
+    accounts: dict[UUID, Row]
+    organisations: dict[UUID, Row]
+    replacements: list[Row]
     team_members: list[Row]
     patients: dict[UUID, Row]
     subjects: list[Row]
@@ -71,6 +75,9 @@ async def look(connection: "asyncpg.Connection[asyncpg.Record]", case_id: UUID) 
     return World(
         case=(await rows("select * from care_case where id = $1", case_id))[0],
         engagements={row["id"]: row for row in await rows("select * from engagement")},
+        accounts={row["id"]: row for row in await rows("select id, status from account")},
+        organisations={row["id"]: row for row in await rows("select id, status from organisation")},
+        replacements=await rows("select * from replacement"),
         team_members=await rows("select * from team_member"),
         patients={row["id"]: row for row in await rows("select id, account_id from patient")},
         subjects=await rows("select * from subject where case_id = $1", case_id),
@@ -90,10 +97,11 @@ def during(row: Row, now: datetime) -> bool:
 
 @dataclass(frozen=True)
 class Opening:
-    """One reason why a cell is open: may it be written, and from which position of the stream on."""
+    """One reason why a cell is open: may it be written, from where on, and in threads opened from where on."""
 
     write: bool
     from_seq: int
+    threads_from: int = 0
 
 
 @dataclass
@@ -103,6 +111,7 @@ class Interpreter:
     world: World
     now: datetime
     _kept: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    _openings: dict[tuple[UUID, UUID, str, str], list[Opening]] = field(default_factory=dict)
 
     # Who sits at the table
 
@@ -116,7 +125,7 @@ class Interpreter:
 
     def _seats_of(self, engagement_id: UUID) -> Iterator[Row]:
         engagement = self.world.engagements[engagement_id]
-        if not during(engagement, self.now):
+        if not self.in_force(engagement_id):
             return
         for member in self.world.members:
             if member["status"] != "accepted" or self.now < member["decided_at"]:
@@ -131,6 +140,25 @@ class Interpreter:
                 or (member["kind"] == "team" and self.in_team(engagement_id, member["team_id"]))
             ):
                 yield member
+
+    def in_force(self, engagement_id: UUID) -> bool:
+        """Whether an engagement counts now: its own, its account's and its organisation's state, and its principal's.
+
+        A POH works under a GP, and is worth nothing while that GP is not.
+        """
+        engagement = self.world.engagements[engagement_id]
+        organisation = self.world.organisations.get(engagement["organisation_id"])
+        fine = (
+            during(engagement, self.now)
+            and engagement["suspended_at"] is None
+            and (engagement["confirmed_until"] is None or self.now < engagement["confirmed_until"])
+            and self.world.accounts[engagement["account_id"]]["status"] == "active"
+            and (organisation is None or organisation["status"] != "suspended")
+        )
+        if fine and engagement["role"] == "poh":
+            principal = engagement["responsible_engagement_id"]
+            return principal is not None and self.in_force(principal)
+        return fine
 
     def in_team(self, engagement_id: UUID, team_id: UUID) -> bool:
         """Whether somebody is in a team now."""
@@ -159,7 +187,8 @@ class Interpreter:
             return
         match engagement["role"]:
             case "gp" | "poh":
-                reads = writes = [each for each in CATEGORIES if each not in CLOSED_TO_PRACTICE]
+                closed = CLOSED_TO_PRACTICE + NOT_FOR_SPECIALITY.get(engagement["speciality"], [])
+                reads = writes = [each for each in CATEGORIES if each not in closed]
             case "district_nurse":
                 reads, writes = NURSE_READS + NURSE_WRITES, NURSE_WRITES
             case "specialist":
@@ -235,11 +264,12 @@ class Interpreter:
                 bound = max(consent["history_from_seq"], member["history_from_seq"])
                 if domain in consent["from_domains"]:
                     yield Opening(write=consent["both_ways"], from_seq=bound)
-                if consent["both_ways"] and domain == own_domain:
-                    yield Opening(write=True, from_seq=bound)
+                elif consent["both_ways"] and domain == own_domain:
+                    # "may open threads in these categories in its own domain": what it opens, not what was there
+                    yield Opening(True, bound, consent["threads_from_seq"])
 
     def answered(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> Iterator[Opening]:
-        """What consent both ways opens to those whose secrecy it lifts: the same category in the recipients' domain.
+        """What consent both ways opens to those whose secrecy it lifts: what recipients open from then on.
 
         "accepted members of the from domains holding the same category": read as holding it in their own domain.
         For threads in that very domain there is nothing to add: they hold what they hold there, and whoever may only
@@ -258,7 +288,8 @@ class Interpreter:
             ]
             if holds:
                 for member in self.seats_of(engagement_id):
-                    yield Opening(True, max(consent["history_from_seq"], member["history_from_seq"]))
+                    bound = max(consent["history_from_seq"], member["history_from_seq"])
+                    yield Opening(True, bound, consent["threads_from_seq"])
 
     def domains_of_recipients(self, consent: Row) -> set[str]:
         """Return the domains in which recipients may open threads."""
@@ -295,21 +326,61 @@ class Interpreter:
         The page says nothing of who has no domain; the code opens a citizen's thread in the domain of the case.
         """
         own_domain = self.world.engagements[engagement_id]["domain"] or self.world.case["domain"]
-        opening = self.cell(engagement_id, patient_id, category, domain)
+        opening = self.cell(engagement_id, patient_id, category, domain, None)
         return opening is not None and opening.write and domain == own_domain
+
+    def replaced_by(self, engagement_id: UUID) -> list[UUID]:
+        """Return whom an engagement stands in for now: both in force, within the period, and not called off."""
+        return [
+            row["replaced_engagement_id"]
+            for row in self.world.replacements
+            if row["substitute_engagement_id"] == engagement_id
+            and row["cancelled_at"] is None
+            and during(row, self.now)
+            and self.in_force(engagement_id)
+        ]
+
+    def own(
+        self, engagement_id: UUID, patient_id: UUID, category: str, domain: str, *, citizen: bool = True
+    ) -> list[Opening]:
+        """Return every opening of a cell by one's own grounds, the implied ones too; perhaps without subjecthood."""
+
+        def by(other: str, elsewhere: str) -> list[Opening]:
+            found = self.grounds(engagement_id, patient_id, other, elsewhere)
+            mine = [] if citizen else list(self.subject(engagement_id, patient_id, other))
+            return [opening for opening in found if opening not in mine]
+
+        openings = by(category, domain)
+        if category in {"identification", "contact_network"}:
+            openings += [
+                Opening(False, opening.from_seq, opening.threads_from)
+                for other in CATEGORIES
+                for elsewhere in DOMAINS
+                for opening in by(other, elsewhere)
+            ]
+        return openings
+
+    def for_others(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> list[Opening]:
+        """Return what replacing opens: exactly the cells of the person replaced. Nobody stands in for a citizen."""
+        return [
+            opening
+            for other in self.replaced_by(engagement_id)
+            for opening in self.own(other, patient_id, category, domain, citizen=False)
+        ]
 
     # What is asked
 
-    def cell(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> Opening | None:
-        """Return what an engagement may do in a cell now: None, or whether it writes and from where on it reads."""
-        openings = list(self.grounds(engagement_id, patient_id, category, domain))
-        if category in {"identification", "contact_network"}:
-            openings += [
-                Opening(write=False, from_seq=opening.from_seq)
-                for other in CATEGORIES
-                for elsewhere in DOMAINS
-                for opening in self.grounds(engagement_id, patient_id, other, elsewhere)
-            ]
+    def cell(
+        self, engagement_id: UUID, patient_id: UUID, category: str, domain: str, opened_seq: int | None
+    ) -> Opening | None:
+        """Return what an engagement may do in a thread opened there, or in the cell at all without a position.
+
+        None is nothing; else whether it writes, and from where on it reads.
+        """
+        cell = (engagement_id, patient_id, category, domain)
+        if cell not in self._openings:
+            self._openings[cell] = [*self.own(*cell), *self.for_others(*cell)]
+        openings = [one for one in self._openings[cell] if opened_seq is None or one.threads_from <= opened_seq]
         if not openings:
             return None
         return Opening(any(each.write for each in openings), min(each.from_seq for each in openings))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,6 +25,17 @@ START = datetime(2026, 6, 1, 9, tzinfo=UTC)
 LAYERS = (0, 1000, 2000)
 """Each cell has an event in each layer of the stream; a bound between two of them hides the older ones."""
 BOUNDS = (0, 1000, 2000, 3000)
+OPENED = (1, 1001, 2001, 1)
+"""Where the threads were opened, in turn: before or after the consents that answer in them."""
+AFRESH = (
+    "delete from team_member",
+    "delete from replacement",
+    "delete from access_grant",
+    "update member set status = 'ended', ended_at = invited_at where status in ('invited', 'accepted')",
+    "update engagement set suspended_at = null, confirmed_until = null",
+    "update organisation set status = 'active'",
+    "update account set status = 'active'",
+)
 
 # key: role, profession, domain, law, organisation, months the engagement lasts
 CAST: dict[str, tuple[str, str | None, str | None, str | None, float | None]] = {
@@ -50,6 +62,7 @@ ORGANISATIONS = {
     "welfare": "welfare",
     "elsewhere": "gp_practice",
 }
+SPECIALITIES = {"poh": "somatiek"}
 TEAMS = ("nazareth", "limmel")
 
 
@@ -72,6 +85,7 @@ class Probe:
     category: str
     domain: str
     thread_id: UUID
+    opened_seq: int
 
 
 @dataclass
@@ -84,6 +98,7 @@ class Region:
     stream: "asyncpg.Connection[asyncpg.Record]"
     engine: AsyncEngine
     people: dict[str, Person]
+    clerk: Person
     organisations: dict[str, UUID]
     teams: dict[str, UUID]
     case_id: UUID = field(default_factory=uuid4)
@@ -103,7 +118,7 @@ class Region:
             await raw.fetchval("select seq from case_head where case_id = $1 for update", self.case_id)
             await work(raw)
             await raw.execute("set local role app")
-            await raw.fetch("select * from enter($1, $2)", self.people["gp"].session_id, self.now)
+            await raw.fetch("select * from enter($1, $2)", self.clerk.session_id, self.now)
             await rederive(db, CaseId(self.case_id), now=self.now)
 
 
@@ -135,6 +150,7 @@ async def open_region(urls: Urls) -> Region:
     )
     people = {key: await _person(root, key, organisations, {}) for key in CAST if key == "gp"}
     people |= {key: await _person(root, key, organisations, people) for key in CAST if key != "gp"}
+    clerk = await _person(root, "clerk", organisations, {})
     teams = {key: uuid4() for key in TEAMS}
     await root.executemany("insert into team (id, name) values ($1, $2)", [(teams[key], key) for key in TEAMS])
     await root.execute(PROBES)
@@ -145,6 +161,7 @@ async def open_region(urls: Urls) -> Region:
         stream=await asyncpg.connect(urls.stream),
         engine=engine_of(urls.superuser),
         people=people,
+        clerk=clerk,
         organisations=organisations,
         teams=teams,
     )
@@ -153,7 +170,7 @@ async def open_region(urls: Urls) -> Region:
 async def _person(
     root: "asyncpg.Connection[asyncpg.Record]", key: str, organisations: dict[str, UUID], others: dict[str, Person]
 ) -> Person:
-    role, domain, law, organisation, lasts = CAST[key]
+    role, domain, law, organisation, lasts = CAST.get(key, ("region_admin", None, None, None, None))
     person = Person(key, uuid4(), uuid4(), uuid4(), role)
     await root.execute(
         "insert into account (id, name_sealed, created_at) values ($1, $2, $3)",
@@ -163,7 +180,8 @@ async def _person(
     )
     await root.execute(
         "insert into engagement (id, account_id, organisation_id, role, profession, domain, law,"
-        " responsible_engagement_id, valid_from, valid_until) values ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9)",
+        " responsible_engagement_id, valid_from, valid_until, speciality)"
+        " values ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9, $10)",
         person.engagement_id,
         person.account_id,
         organisations[organisation] if organisation else None,
@@ -173,6 +191,7 @@ async def _person(
         others["gp"].engagement_id if role == "poh" else None,
         START - timedelta(days=365),
         START + timedelta(hours=lasts) if lasts else None,
+        SPECIALITIES.get(key),
     )
     await root.execute(
         "insert into login_session (id, account_id, engagement_id, acr, authenticated_at, created_at, expires_at)"
@@ -193,7 +212,10 @@ async def open_household(region: Region) -> None:
     region.case_id, region.now = uuid4(), START
     region.patients = [uuid4(), uuid4()]
     async with root.transaction():
-        await root.execute("delete from team_member where team_id = any($1)", list(region.teams.values()))
+        await root.execute("set local session_replication_role = replica")  # what was before is nobody's business now
+        for statement in AFRESH:
+            await root.execute(statement)
+        await root.execute("set local session_replication_role = origin")
         await root.executemany(
             "insert into patient (id, organisation_id, name_sealed, name_index, no_bsn_reason_sealed,"
             " birth_date_sealed, neighbourhood, account_id, registered_by_account_id, registered_at)"
@@ -214,10 +236,8 @@ async def open_household(region: Region) -> None:
         )
         await root.execute("insert into case_head (case_id, seq) values ($1, 3000)", region.case_id)
         region.probes = [
-            Probe(patient, category, domain, uuid4())
-            for patient in region.patients
-            for category in CATEGORIES
-            for domain in DOMAINS
+            Probe(patient, category, domain, uuid4(), OPENED[number % len(OPENED)])
+            for number, (patient, category, domain) in enumerate(product(region.patients, CATEGORIES, DOMAINS))
         ]
         await root.copy_records_to_table(
             "thread",
@@ -226,7 +246,8 @@ async def open_household(region: Region) -> None:
                 " opened_by_account_id opened_by_engagement_id opened_at"
             ),
             records=[
-                (region.case_id, p.thread_id, p.patient_id, p.category, p.domain, 1, *by) for p in region.probes
+                (region.case_id, p.thread_id, p.patient_id, p.category, p.domain, p.opened_seq, *by)
+                for p in region.probes
             ],
         )
         await root.copy_records_to_table(
@@ -266,7 +287,7 @@ begin
         begin
             insert into thread (case_id, id, patient_id, category, domain, opened_seq, opened_by_account_id,
                                 opened_by_engagement_id, opened_at)
-            values (p_case, gen_random_uuid(), p_patient[i], p_category[i], p_domain[i], 1, current_account(),
+            values (p_case, gen_random_uuid(), p_patient[i], p_category[i], p_domain[i], 9000, current_account(),
                     current_engagement(), current_instant());
             raise exception using errcode = 'P0001';
         exception when insufficient_privilege then null; when raise_exception then taken := taken || i;

@@ -23,7 +23,7 @@ def test_they_agree_where_chance_seldom_comes(database: Urls) -> None:
             directly={"nurse", "specialist", "youth-specialist"}, others={"poh", "carer"}, alike=1000, given=[]
         )
         worker, locum, son = (("member", machine.position(key)) for key in ("social-worker", "locum", "son"))
-        care = Terms(0, "lift_secrecy", {"care"}, {"functional_adl"}, True, 0, 0, None, [worker])
+        care = Terms(0, "lift_secrecy", {"care"}, {"functional_adl"}, True, 0, 2000, 0, None, [worker])
         instant = timedelta(microseconds=1)
         steps: list[Callable[[], None]] = [
             lambda: machine.give(care),
@@ -45,11 +45,27 @@ def test_they_agree_where_chance_seldom_comes(database: Urls) -> None:
             lambda: machine.seat_team("nazareth", 2000),
             lambda: machine.join_team("nazareth", "volunteer", 1, 2),
             lambda: machine.give(replace(care, categories={"addiction"}, to=[("member", len(machine.members) - 1)])),
+            # Somebody stands in for the nurse, and for the citizen, which is worth nothing; and again later on.
+            lambda: machine.replace("nurse", "poh", 0, 1),
+            lambda: machine.replace("citizen", "son", 0, 2),
+            lambda: machine.replace("social-worker", "social-worker-2", 1, 2),
+            # Nobody stands in for a substitute.
+            lambda: machine.replace("poh", "volunteer", 0, 2),
+            # Without the GP the POH is worth nothing, and what it was given by others neither.
+            lambda: machine.suspend("gp", True),
+            lambda: machine.suspend("gp", False),
+            lambda: machine.confirm("gp", 3),
+            lambda: machine.suspend_organisation("municipality", "suspended"),
+            lambda: machine.suspend_organisation("municipality", "active"),
+            lambda: machine.suspend_account("specialist", "suspended"),
+            lambda: machine.confirm("specialist", 1),
+            lambda: machine.suspend_account("specialist", "active"),
             # What is not about secrecy lifts none.
             lambda: machine.give(replace(care, kind="agree_to_help", categories={"work_income"})),
             *(lambda: machine.time_passes(1, False), lambda: machine.skip(instant)),
             *(lambda: machine.time_passes(2, False), lambda: machine.skip(instant)),
             lambda: machine.withdraw(0),
+            lambda: machine.call_off(2),
             lambda: machine.leave_or_accept(machine.position("locum"), "ended"),
             *(lambda: machine.time_passes(44, False), lambda: machine.skip(instant)),
         ]

@@ -11,12 +11,34 @@ from hypothesis import strategies as st
 
 from app.access.tables import NEED_TO_KNOW, PUBLIC_TASK
 from app.access.vocabulary import Category, Domain, Ground, Law, Role
-from app.core.ids import AccountId, ConsentId, EngagementId, MemberId, OrganisationId, PatientId, TeamId
-from app.entitlement.rules import Grant, Inputs, Lifting, Period, Recipient, Seat, SubjectOf, Task, derive
+from app.core.ids import (
+    AccountId,
+    ConsentId,
+    EngagementId,
+    MemberId,
+    OrganisationId,
+    PatientId,
+    ReplacementId,
+    TeamId,
+)
+from app.entitlement.rules import (
+    Grant,
+    Inputs,
+    Lifting,
+    Period,
+    Recipient,
+    Replacement,
+    Seat,
+    SubjectOf,
+    Task,
+    derive,
+)
 
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 ALWAYS = Period(NOW - 1000 * HOUR)
+SINCE = 70
+"""The position after which the consents of these tests were recorded."""
 MOTHER, SON = PatientId(UUID(int=1)), PatientId(UUID(int=2))
 PRACTICE, MUNICIPALITY = OrganisationId(UUID(int=11)), OrganisationId(UUID(int=12))
 NAZARETH = TeamId(UUID(int=21))
@@ -68,10 +90,23 @@ def lifting(
         categories=frozenset(categories),
         both_ways=True,
         from_seq=0,
+        threads_from_seq=SINCE,
         period=ALWAYS,
         recipients=named,
     )
     return replace(plain, **more)  # type: ignore[arg-type]
+
+
+def replacing(replaced: Seat, by: Seat, *, number: int = 1, period: Period = ALWAYS) -> Replacement:
+    """Return that somebody stands in for somebody."""
+    return Replacement(
+        replacement_id=ReplacementId(UUID(int=500 + number)),
+        replaced_engagement_id=replaced.engagement_id,
+        replaced_account_id=replaced.account_id,
+        substitute_engagement_id=by.engagement_id,
+        substitute_account_id=by.account_id,
+        period=period,
+    )
 
 
 def grants(
@@ -412,6 +447,7 @@ consents = st.lists(
         categories=st.frozensets(st.sampled_from(Category), min_size=1, max_size=4),
         both_ways=st.booleans(),
         from_seq=st.integers(0, 3),
+        threads_from_seq=st.integers(0, 3),
         period=periods,
         recipients=st.lists(recipients, min_size=1, max_size=3).map(tuple),
     ),
@@ -419,9 +455,20 @@ consents = st.lists(
 )
 tables = st.lists(st.sampled_from(EVERYONE), unique=True, min_size=1).map(tuple)
 tasks = st.lists(st.builds(Task, st.just(WORKER.member_id), st.sampled_from(Law), periods), max_size=2)
-inputs = st.builds(Inputs, st.just(SUBJECTS), tables, tasks.map(tuple), consents.map(tuple))
+replacements = st.lists(
+    st.builds(
+        lambda number, pair, period: replacing(*pair, number=number, period=period),
+        st.integers(1, 9),
+        st.lists(st.sampled_from(EVERYONE), min_size=2, max_size=2, unique=True),
+        periods,
+    ),
+    max_size=2,
+)
+inputs = st.builds(Inputs, st.just(SUBJECTS), tables, tasks.map(tuple), consents.map(tuple), replacements.map(tuple))
 
-Open = dict[tuple[EngagementId, PatientId, Category, Domain], tuple[bool, int]]
+Open = dict[tuple[EngagementId, PatientId, Category, Domain, int], tuple[bool, int]]
+OPENED = (0, 2, 9)
+"""Where threads are opened: before, amid and after the consents that answer in them."""
 
 
 def opened(found: Iterable[Grant], at: datetime) -> Open:
@@ -429,9 +476,11 @@ def opened(found: Iterable[Grant], at: datetime) -> Open:
     held: Open = {}
     for g in found:
         if g.period.holds(at):
-            key = (g.engagement_id, g.patient_id, g.category, g.domain)
-            write, from_seq = held.get(key, (False, g.visible_from_seq))
-            held[key] = (write or g.may_write, min(from_seq, g.visible_from_seq))
+            for where in OPENED:
+                if g.threads_from_seq <= where:
+                    key = (g.engagement_id, g.patient_id, g.category, g.domain, where)
+                    write, from_seq = held.get(key, (False, g.visible_from_seq))
+                    held[key] = (write or g.may_write, min(from_seq, g.visible_from_seq))
     return held
 
 
@@ -473,7 +522,11 @@ def test_who_leaves_takes_everything_of_theirs_and_opens_nothing(
     given_: Inputs, at: datetime, data: st.DataObject
 ) -> None:
     gone = data.draw(st.sampled_from(given_.seats))
-    rest = replace(given_, seats=tuple(one for one in given_.seats if one is not gone))
+    rest = replace(
+        given_,
+        seats=tuple(one for one in given_.seats if one is not gone),
+        replacements=tuple(one for one in given_.replacements if one.substitute_engagement_id != gone.engagement_id),
+    )
     without = opened(derive(rest, now=NOW - 10 * HOUR), at)
     assert gone.engagement_id not in {key[0] for key in without}
     assert narrower(without, opened(derive(given_, now=NOW - 10 * HOUR), at))
@@ -502,8 +555,52 @@ def test_every_grant_says_what_it_rests_on(given_: Inputs) -> None:
     known = {consent.consent_id: consent for consent in given_.consents}
     seats = {one.engagement_id: one for one in given_.seats}
     for grant in derive(given_, now=NOW):
-        assert (grant.consent_id is not None) is (grant.ground is Ground.CONSENT)
         assert grant.period.end is None or grant.period.end > max(NOW, grant.period.start)
-        assert seats[grant.engagement_id].member_id == grant.member_id
+        if grant.ground is not Ground.REPLACEMENT:
+            assert (grant.consent_id is not None) is (grant.ground is Ground.CONSENT)
+            assert seats[grant.engagement_id].member_id == grant.member_id
         if grant.consent_id is not None:
             assert known[grant.consent_id].patient_id == grant.patient_id
+
+
+@SOME
+@given(inputs, moments)
+def test_a_substitute_holds_exactly_what_the_one_replaced_holds(given_: Inputs, at: datetime) -> None:
+    """Every ground but subjecthood and replacement itself, on the same bounds, while the replacement lasts."""
+    found = derive(given_, now=NOW - 10 * HOUR)
+    for one in given_.replacements:
+        copied = {
+            replace(grant, engagement_id=one.replaced_engagement_id, account_id=one.replaced_account_id)
+            for grant in found
+            if grant.replacement_id == one.replacement_id and grant.period.holds(at)
+        }
+        own = [
+            grant
+            for grant in found
+            if grant.engagement_id == one.replaced_engagement_id
+            and grant.ground not in (Ground.SUBJECT, Ground.REPLACEMENT)
+            and grant.period.holds(at)
+        ]
+        twins = [each for each in given_.replacements if each.replacement_id == one.replacement_id]
+        if len(twins) == 1:
+            assert opened(copied, at) == (opened(own, at) if one.period.holds(at) else {})
+            assert {grant.on_behalf_of for grant in copied} <= {one.replaced_account_id}
+
+
+def test_what_a_consent_answers_to_is_what_is_opened_after_it() -> None:
+    """Lifting social secrecy for the practice nurse opens no thread of the practice that was there before."""
+    task = Task(WORKER.member_id, Law.WMO2015, ALWAYS)
+    social = lifting(Recipient("role", role=Role.POH), from_domains=frozenset({SOCIAL}))
+    found = grants(POH, WORKER, consents=[social], tasks=[task])
+    answers = [g for g in found if g.engagement_id == WORKER.engagement_id and g.domain is CARE]
+    assert {(g.category, g.threads_from_seq) for g in answers if g.ground is Ground.CONSENT} >= {
+        (PARTICIPATION, SINCE)
+    }
+    assert all(g.threads_from_seq == SINCE for g in answers if g.category is PARTICIPATION)
+    # For the nurse, who holds the cell by treatment, nothing changes there; what is lifted has no such bound.
+    own = [g for g in found if g.engagement_id == POH.engagement_id and g.category is PARTICIPATION]
+    assert {(g.domain, g.ground, g.threads_from_seq) for g in own} == {
+        (CARE, Ground.DIRECT_TREATMENT, 0),
+        (CARE, Ground.CONSENT, SINCE),
+        (SOCIAL, Ground.CONSENT, 0),
+    }

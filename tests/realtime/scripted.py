@@ -53,7 +53,7 @@ class World:
         """Let somebody hold exactly these cells, and say so in the stream."""
         before = {holding.cell for holding in self.holdings.get(who, ())}
         self.version += 1
-        self.holdings[who] = tuple(Holding(c, True, Ground.CONSENT, None, from_seq, START, None) for c in cells)
+        self.holdings[who] = tuple(Holding(c, True, Ground.CONSENT, None, from_seq, 0, START, None) for c in cells)
         self.seated.add(who)
         return self.append(
             "access.changed",
@@ -71,6 +71,7 @@ class World:
         row: dict[str, Any] = {
             "seq": len(self.events) + 1,
             "bound_seq": len(self.events) + 1,
+            "opened_seq": len(self.events) + 1,
             "id": uuid4(),
             "type": type_,
             "at": self.at,
@@ -139,7 +140,11 @@ class World:
             heard = frozenset(row["addressees"]) & frozenset(listeners)
         else:
             label = (row["patient_id"], row["category"], row["domain"])
-            heard = frozenset(one for one in listeners if snapshot.reads(one, label, row["seq"], self.at))
+            heard = frozenset(
+                one
+                for one in listeners
+                if snapshot.reads(one, label, row["seq"], self.at, opened_seq=row["opened_seq"])
+            )
         return Read(row, text, heard, snapshot.version, self.at)
 
     async def openings(self, case_id: CaseId, listener: EngagementId) -> list[Read]:
@@ -309,13 +314,14 @@ def appended(world: World, cell: Cell, text: str, listeners: Iterable[Engagement
         post=post,
         case_id=CASE,
         cell=cell,
+        opened_seq=0,
         version=world.version,
         event_id=world.events[-1]["id"],
         seq=seq,
         at=world.at,
         replayed=False,
         listeners=present,
-        audience=frozenset(one for one in present if snapshot.reads(one, label, seq, world.at)),
+        audience=frozenset(one for one in present if snapshot.reads(one, label, seq, world.at, opened_seq=0)),
     )
 
 

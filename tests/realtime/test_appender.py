@@ -89,8 +89,8 @@ class Table:
         return rows
 
     def at_hand(self, actor: object, thread_id: ThreadId, now: datetime) -> Decision:
-        holding = Holding(CELL, True, Ground.DIRECT_TREATMENT, None, 0, NOW, None)
-        return Decision(CaseId(thread_id), 1, CELL, holding)
+        holding = Holding(CELL, True, Ground.DIRECT_TREATMENT, None, 0, 0, NOW, None)
+        return Decision(CaseId(thread_id), 1, CELL, 0, holding)
 
     async def decide(self, actor: object, thread_id: ThreadId, now: datetime) -> Decision:
         return self.at_hand(actor, thread_id, now)
