@@ -28,6 +28,7 @@ from app.api import (
     patients,
     realtime,
     replacements,
+    scim,
     sessions,
     staff,
     system,
@@ -123,6 +124,7 @@ def create_app(settings: Settings, clock: Clock = database_clock) -> FastAPI:
         app.include_router(router)
     app.include_router(system.well_known)
     app.include_router(oidc_browser.router)
+    app.include_router(scim.router)
     app.include_router(socket_router)
     app.router.routes.extend(reference_routes())
     app.add_exception_handler(HTTPException, _framework_refusal)

@@ -66,6 +66,19 @@ begin
     end if;
 end
 $$""",
+    # Whether a case would be nobody's if this engagement ended: it manages it, and no other member does.
+    "runs_cases(p_engagement uuid)": f"""
+returns boolean language sql stable {DEFINER} as $$
+    select exists (
+        select 1 from member m
+          join care_case c on c.id = m.case_id and c.status = 'open'
+          join engagement e on e.id = m.engagement_id and administers(e.organisation_id)
+         where m.engagement_id = p_engagement and m.status = 'accepted'
+           and (m.case_role in ('casemanager', 'gezinsregisseur') or c.opened_by_engagement_id = p_engagement)
+           and not exists (select 1 from member o
+                            where o.case_id = m.case_id and o.status = 'accepted' and o.id <> m.id
+                              and o.case_role in ('casemanager', 'gezinsregisseur')))
+$$""",
     # Uses a code up and says whose account it is, so long as it is fresh.
     "take_handover(p_digest bytea)": f"""
 returns uuid language sql volatile {DEFINER} as $$
@@ -90,11 +103,15 @@ POLICIES = (
     " or administers(organisation_id))",
     "create policy app_insert on scim_user for insert to app with check (administers(organisation_id))",
     "create policy app_update on scim_user for update to app using (administers(organisation_id))",
+    # Whoever left frees the name.
+    "create policy app_delete on scim_user for delete to app using (administers(organisation_id)"
+    " and exists (select 1 from engagement e where e.id = engagement_id and e.valid_until <= current_instant()))",
 )
 
 PRIVILEGES = (
     "grant update (speciality) on engagement to app",
-    "grant select, insert, update (user_name_digest, external_id_digest, attributes_sealed, changed_at) on scim_user to app",
+    "grant select, insert, update (user_name_digest, external_id_digest, attributes_sealed, changed_at), delete on scim_user"
+    " to app",
     "grant select, insert, delete on account_handover to app",
     "grant select, insert, update, delete on account_handover to keeper",
 )

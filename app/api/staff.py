@@ -21,6 +21,7 @@ from app.entitlement import onboarding, staffing
 from app.entitlement.staffing import Effects, Newcomer
 from app.identity import staff
 from app.identity.capacity import EMPLOYEE_NUMBER, WORD, Capacity, domain_of, full_name
+from app.identity.roster import LINES_MAX, OPTIONAL, REQUIRED
 from app.identity.staff import Colleague, State
 
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["staff"])
@@ -101,7 +102,18 @@ class ConfirmationsIn(Body):
 class StaffImportIn(Body):
     """A file of people; a dry run changes nothing and says what would happen."""
 
-    csv: Annotated[str, Field(min_length=1, max_length=CSV_CHARS_MAX)]
+    csv: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=CSV_CHARS_MAX,
+            description=(
+                f"RFC 4180 in UTF-8, cells separated by ';' or ',', at most {LINES_MAX} lines below a header. Columns"
+                f" that must be there: {', '.join(REQUIRED)}. Columns that may: {', '.join(OPTIONAL)}. Days are"
+                " written 2026-01-31; validUntil is the last day. No cell begins as a formula does."
+            ),
+        ),
+    ]
     dry_run: bool = True
 
 
@@ -271,7 +283,7 @@ async def list_engagements(
     ctx: RoleContext, organisation_id: OrganisationIdPath, query: StaffQuery
 ) -> StaffMembersOut:
     """List an organisation's people, with what confirms them and until when."""
-    if await staff.status_of_organisation(ctx.db, ctx.permit, organisation_id) is None:
+    if not await staff.manages(ctx.db, ctx.permit, organisation_id):
         raise NotFound
     found = [
         one

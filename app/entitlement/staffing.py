@@ -173,12 +173,16 @@ async def newcomer_faults(db: AsyncSession, permit: RolePermit, newcomer: Newcom
     ):
         faults.append(no_responsible())
     faults += period_faults(newcomer.valid_from, newcomer.valid_until, permit.now)
-    faults += [
+    return faults + registration_faults(newcomer.registrations)
+
+
+def registration_faults(numbers: Mapping[str, str]) -> list[Fault]:
+    """Return which registrations have not the form that their register gives."""
+    return [
         Fault("/registrations", f"{kind}-invalid", "A registration does not have the form its register gives.")
-        for kind, number in newcomer.registrations.items()
+        for kind, number in numbers.items()
         if not number_fits(kind, number)
     ]
-    return faults
 
 
 async def _account_of(db: AsyncSession, permit: RolePermit, crypto: Crypto, newcomer: Newcomer) -> AccountId | None:
@@ -413,6 +417,13 @@ async def change(db: AsyncSession, permit: RolePermit, person: Colleague, change
     if not changes:
         return Effects()
     return await _apply(db, permit, [person.id], changes, "engagement-changed")
+
+
+async def close(db: AsyncSession, permit: RolePermit, person: Colleague, changes: Mapping[str, object]) -> Effects:
+    """End an engagement that is held; whether anything speaks against it was asked before."""
+    effects = await _apply(db, permit, [person.id], changes, "engagement-ended")
+    effects.sessions |= set(await staff.end_sessions_of(db, permit, person.id, "engagement-ended"))
+    return effects
 
 
 async def rename(db: AsyncSession, permit: RolePermit, crypto: Crypto, person: Colleague, name: str) -> None:

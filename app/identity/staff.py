@@ -117,6 +117,12 @@ async def lock(db: AsyncSession, permit: RolePermit, engagement_ids: Collection[
     return (await db.execute(statement, {"ids": list(engagement_ids)})).scalars().all()
 
 
+async def manages(db: AsyncSession, permit: RolePermit, organisation_id: UUID) -> bool:
+    """Whether there is such an organisation and the actor manages its people."""
+    statement = text("select exists (select 1 from organisation where id = :id and administers(id))")
+    return bool((await db.execute(statement, {"id": organisation_id})).scalar_one())
+
+
 async def status_of_organisation(db: AsyncSession, permit: RolePermit, organisation_id: UUID) -> str | None:
     """Return the status of an organisation whose people the actor manages, or None; its staff waits for the commit.
 
@@ -255,6 +261,11 @@ async def keeps_account(db: AsyncSession, permit: RolePermit, account_id: UUID) 
 async def never_signed_in(db: AsyncSession, permit: RolePermit, account_id: UUID) -> bool:
     """Whether the actor keeps an account that nobody ever signed in to."""
     return bool((await db.execute(text("select never_signed_in(:id)"), {"id": account_id})).scalar_one())
+
+
+async def runs_cases(db: AsyncSession, permit: RolePermit, engagement_id: UUID) -> bool:
+    """Whether a case would be nobody's if an engagement ended now."""
+    return bool((await db.execute(text("select runs_cases(:id)"), {"id": engagement_id})).scalar_one())
 
 
 async def has_account_here(db: AsyncSession, permit: RolePermit, account_id: UUID) -> bool:

@@ -186,6 +186,24 @@ OPERATIONS = {
     "issueTicket": Expected("post", "/realtime-tickets", SELF, "realtime-ticket:issue", "none", EXECUTE, 201),
 }
 
+SCIM = {
+    "/scim/v2/ServiceProviderConfig": {"GET": "scim:read"},
+    "/scim/v2/ResourceTypes": {"GET": "scim:read"},
+    "/scim/v2/ResourceTypes/User": {"GET": "scim:read"},
+    "/scim/v2/Schemas": {"GET": "scim:read"},
+    "/scim/v2/Schemas/urn:ietf:params:scim:schemas:core:2.0:User": {"GET": "scim:read"},
+    "/scim/v2/Schemas/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"GET": "scim:read"},
+    "/scim/v2/Schemas/urn:nl:overlegtafel:scim:schemas:extension:staff:1.0:User": {"GET": "scim:read"},
+    "/scim/v2/Users": {"GET": "scim:read", "POST": "scim:write"},
+    "/scim/v2/Users/{userId}": {
+        "GET": "scim:read",
+        "PUT": "scim:write",
+        "PATCH": "scim:write",
+        "DELETE": "scim:write",
+    },
+}
+"""What an identity system reaches: a standard of its own, which describes itself."""
+
 OUTSIDE = {
     "/api/v1/openapi.json",
     "/openapi.json",
@@ -198,6 +216,7 @@ OUTSIDE = {
     "/docs/assets/{name}",
     "/problems",
     "/problems/{code}",
+    *SCIM,
 }
 """Addresses that are no operation: documents open to all, and the socket, whose frames are listed below."""
 

@@ -60,7 +60,8 @@ def undeclared(app: FastAPI) -> Iterator[str]:
     for address, route in addresses(app.routes):
         if address not in OUTSIDE and not isinstance(route, OperationRoute):
             yield f"{address} is no operation and is not expected"
-        if isinstance(route, OperationRoute) and address.removeprefix(BASE) not in paths:
+        shown_elsewhere = address in OUTSIDE or address.removeprefix(BASE) in paths
+        if isinstance(route, OperationRoute) and not shown_elsewhere:
             yield f"{address} is hidden from the document"
 
 

@@ -38,6 +38,7 @@ PRIVILEGES = {
         realtime_ticket: delete, insert, select
         scim_user: insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
         replacement: insert, select, update(cancelled_at)
+        scim_user: delete, insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
         subject: insert, select
         substitute: delete, insert, select
         team: insert, select, update(merged_into_id, name, status)
