@@ -16,10 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import (
+    activation,
     audit,
     cases,
     consents,
+    factors,
     identity,
+    login,
     members,
     messages,
     oidc,
@@ -34,6 +37,7 @@ from app.api import (
     system,
     teams,
     threads,
+    workplaces,
 )
 from app.api.deps import Services
 from app.api.headers import Conventions, request_id_of
@@ -57,6 +61,7 @@ from app.events.reading import Stream
 from app.identity import demo
 from app.identity.actors import Actors
 from app.identity.directory import Directory
+from app.identity.factors.means import means_of
 from app.identity.founding import Founded, Founding
 from app.identity.oidc.client import Providers
 from app.identity.region import found_region
@@ -83,6 +88,10 @@ ROUTERS = (
     oidc.router,
     organisations.router,
     teams.router,
+    login.router,
+    factors.router,
+    activation.router,
+    workplaces.router,
     audit.router,
     system.router,
 )
@@ -188,6 +197,7 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
     )
     issuer = TokenIssuer(crypto.signing, settings.base_url, AUDIENCE)
     providers = Providers(settings.identity_providers(), settings.base_url + oidc_browser.CALLBACK)
+    means = means_of(settings, database, clock, crypto, issuer)
     app.state.services = Services(
         settings=settings,
         revision=head_revision(),
@@ -195,6 +205,7 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
         clock=clock,
         crypto=crypto,
         directory=directory,
+        means=means,
         issuer=issuer,
         verifier=TokenVerifier(crypto.signing, settings.base_url, AUDIENCE),
         actors=actors,
@@ -232,6 +243,7 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
             with suppress(asyncio.CancelledError):
                 await task
         await providers.close()
+        means.passwords.close()
         await database.close()
 
 

@@ -24,6 +24,7 @@ from app.entitlement.refusals import Refusals
 from app.events.appender import Appender
 from app.identity.actors import Actors
 from app.identity.directory import Directory
+from app.identity.factors.means import Means
 from app.identity.oidc.client import Providers
 from app.identity.tokens import TokenIssuer, TokenVerifier
 
@@ -38,6 +39,7 @@ class Services:
     clock: Clock
     crypto: Crypto
     directory: Directory
+    means: Means
     issuer: TokenIssuer
     verifier: TokenVerifier
     actors: Actors

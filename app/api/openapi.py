@@ -31,6 +31,10 @@ LICENSE: Final = {"name": "European Union Public Licence 1.2", "identifier": "EU
 TAGS: Final = {
     "system": "Whether the service is alive and ready, and what a demonstration needs.",
     "identity": "Who is signed in, and with which login sessions.",
+    "log-in": "Logging in: one's own factors, passkeys, one-time codes; showing a factor again.",
+    "credentials": "One's own ways to log in: password, authenticator, passkeys, the printed sheet.",
+    "activation": "Letting others in: citizens by a code after an identity check, and whoever lost a factor.",
+    "workplaces": "Computers of an organisation where a factor holds for the working day.",
     "organisations": "Organisations, and the professionals who work for them.",
     "staff": "An organisation's people: engaging, confirming, suspending, from a file too.",
     "teams": "Teams across organisations, where they work and who is in them.",

@@ -1,10 +1,14 @@
 """The demo region: synthetic organisations and people to sign in as. Never beside a production setting."""
 
+from base64 import b32encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from types import MappingProxyType
 from uuid import NAMESPACE_URL, UUID, uuid5
+
+import asyncpg
 
 from app.access.vocabulary import Acr, Domain, Law, Role
 from app.audit import service as audit
@@ -17,6 +21,8 @@ from app.crypto.sealing import seal_text
 from app.crypto.service import Crypto
 from app.identity import signing_in
 from app.identity.directory import NAME_CATEGORY, name_place
+from app.identity.factors.passwords import Passwords, name_index
+from app.identity.factors.totp import seal_secret
 from app.identity.sessions import Method
 from app.identity.signing_in import Delivery, SignedIn
 from app.identity.tokens import TokenIssuer
@@ -114,11 +120,19 @@ PERSONAS: Sequence[Persona] = (
 )
 BY_KEY = MappingProxyType({persona.key: persona for persona in PERSONAS})
 
+DEMO_PASSWORD = "lindeboom-aan-de-maas"  # noqa: S105  # of the demo, which everybody may enter anyway
+"""The password of every persona; the log-in name is the persona's key."""
+
 TEAM_ID = _id("team", "nazareth")
 TEAM_NAME = "Sociaal team Nazareth"
 TEAM = ("social-worker", "social-worker-2")
 LOCUM = ("gp-locum",)
 """Who may stand in at the practice without an admin."""
+
+
+def demo_totp_secret(key: str) -> str:
+    """Return the secret of a persona's authenticator, the same in every demo: base 32, 160 bits."""
+    return b32encode(sha256(f"overlegtafel demo authenticator {key}".encode()).digest()[:20]).decode()
 
 
 async def load_region(owner_url: str, crypto: Crypto) -> None:
@@ -148,6 +162,7 @@ async def load_region(owner_url: str, crypto: Crypto) -> None:
             await connection.execute(
                 "insert into team (id, name) values ($1, $2) on conflict do nothing", TEAM_ID, TEAM_NAME
             )
+            await _load_factors(connection, crypto, fresh)
             await connection.executemany(
                 "insert into team_member (team_id, engagement_id, valid_from) values ($1, $2, $3)"
                 " on conflict do nothing",
@@ -160,6 +175,38 @@ async def load_region(owner_url: str, crypto: Crypto) -> None:
             )
     finally:
         await connection.close()
+
+
+async def _load_factors(
+    connection: "asyncpg.Connection[asyncpg.Record]", crypto: Crypto, personas: Sequence[Persona]
+) -> None:
+    """Give each person a password and an authenticator. One hash serves all: it is one password, known to all."""
+    people = [persona for persona in personas if persona.role is not Role.INTEGRATION]
+    if not people:
+        return
+    password_hash = Passwords(crypto.digests).hash_now(DEMO_PASSWORD)
+    passwords, authenticators = [], []
+    for persona in people:
+        account_id, factor_id = persona.account_id, _id("authenticator", persona.key)
+        sealed = await seal_secret(
+            crypto.data_keys, demo_totp_secret(persona.key), factor_id=factor_id, account_id=account_id
+        )
+        name = name_index(crypto.digests, persona.key)
+        passwords.append((account_id, _id("password", persona.key), name, password_hash, SINCE))
+        authenticators.append((factor_id, account_id, sealed, SINCE))
+    # Factors are fenced even from the tables' owner.
+    await connection.execute("set local role keeper")
+    await connection.executemany(
+        "insert into password_factor (account_id, id, name_index, hash, created_at) values ($1, $2, $3, $4, $5)"
+        " on conflict do nothing",
+        passwords,
+    )
+    await connection.executemany(
+        "insert into totp_factor (id, account_id, secret_sealed, created_at, confirmed_at, last_step)"
+        " values ($1, $2, $3, $4, $4, 0) on conflict do nothing",
+        authenticators,
+    )
+    await connection.execute("reset role")
 
 
 async def _sealed_name(crypto: Crypto, persona: Persona) -> bytes:

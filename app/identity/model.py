@@ -132,7 +132,8 @@ class LoginSession(SQLModel, table=True):
     idle_until: datetime | None = Field(default=None, sa_type=INSTANT)
     locked_at: datetime | None = Field(default=None, sa_type=INSTANT)
     ended_why: str | None = Field(default=None, sa_type=TEXT)
-    workplace_id: UUID | None = None
+    workplace_id: UUID | None = Field(default=None, foreign_key="workplace.id")
+    two_factors_at: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
 class RealtimeTicket(SQLModel, table=True):

@@ -49,6 +49,32 @@ OPERATIONS = {
     "unlinkIdentity": Expected(
         "delete", "/external-identities/{identityId}", SELF, "credential:remove", "none", DELETE, 204
     ),
+    "beginPasskeyLogIn": Expected("post", "/passkey-challenges", PUBLIC, "login:enter", "none", EXECUTE, 201),
+    "logIn": Expected("post", "/log-ins", PUBLIC, "login:enter", "none", EXECUTE, 201),
+    "enrol": Expected("post", "/enrolments", PUBLIC, "enrolment:use", "none", EXECUTE, 201),
+    "reauthenticate": Expected("post", "/reauthentications", SELF, "session:reauthenticate", "none", EXECUTE, 201),
+    "listCredentials": Expected("get", "/credentials", SELF, "credential:list", "none", READ, 200),
+    "setPassword": Expected("post", "/passwords", SELF, "credential:add", "none", CREATE, 201),
+    "beginTotp": Expected("post", "/totp", SELF, "credential:add", "none", CREATE, 201),
+    "confirmTotp": Expected("post", "/totp/confirmation", SELF, "credential:add", "none", UPDATE, 201),
+    "makeRecoveryCodes": Expected("post", "/recovery-codes", SELF, "credential:add", "none", CREATE, 201),
+    "beginPasskey": Expected("post", "/passkeys/challenges", SELF, "credential:add", "none", EXECUTE, 201),
+    "addPasskey": Expected("post", "/passkeys", SELF, "credential:add", "none", CREATE, 201),
+    "removeCredential": Expected(
+        "delete", "/credentials/{credentialId}", SELF, "credential:remove", "none", DELETE, 204
+    ),
+    "issueActivationCode": Expected(
+        "post", "/cases/{caseId}/activation-codes", CASE, "activation:issue", "none", CREATE, 201
+    ),
+    "linkPatient": Expected("post", "/patient-links", ROLE, "activation:use", "none", CREATE, 201),
+    "requestFactorReset": Expected("post", "/factor-resets", ROLE, "factor-reset:request", "directory", CREATE, 201),
+    "listFactorResets": Expected("get", "/factor-resets", ROLE, "factor-reset:list", "directory", READ, 200),
+    "confirmFactorReset": Expected(
+        "post", "/factor-resets/{resetId}/confirmation", ROLE, "factor-reset:confirm", "none", UPDATE, 201
+    ),
+    "registerWorkplace": Expected("post", "/workplaces", ROLE, "workplace:register", "none", CREATE, 201),
+    "listWorkplaces": Expected("get", "/workplaces", ROLE, "workplace:list", "none", READ, 200),
+    "endWorkplace": Expected("delete", "/workplaces/{workplaceId}", ROLE, "workplace:end", "none", DELETE, 204),
     "listOrganisations": Expected("get", "/organisations", ROLE, "organisation:list", "directory", READ, 200),
     "listAccounts": Expected("get", "/accounts", ROLE, "account:list", "directory", READ, 200),
     "createOrganisation": Expected("post", "/organisations", ROLE, "organisation:create", "directory", CREATE, 201),

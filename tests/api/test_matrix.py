@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from app.identity.demo import BY_KEY, NURSING, PRACTICE, TEAM_ID
+from tests.api import letting_in
 from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
 from tests.api.room import ABSENT, CARE, NAME, Room, another, problem_of
 from tests.serving import Caller
@@ -78,6 +79,7 @@ ALLOWED: dict[str, set[str]] = {
         ),
         REGION,
     ),
+    **letting_in.ALLOWED,
 }
 PROTECTED = {name: one for name, one in OPERATIONS.items() if one.scope != PUBLIC}
 # What succeeds only with an OpenID provider, which this room has not: see tests/oidc.
@@ -131,7 +133,9 @@ async def body_of(room: Room, name: str) -> Json | None:
         "registerSubstitute": lambda: _known({"engagementId": str(BY_KEY["gp-other"].engagement_id)}),
         "openThread": lambda: _known({"patientId": room.patient_id, "category": CARE, "title": "Titel"}),
     }
-    return await more[name]() if name in more else BODIES.get(name)
+    if name in more:
+        return await more[name]()
+    return letting_in.body_for(room, name) or BODIES.get(name)
 
 
 def replacement_body(**more: object) -> Json:
@@ -292,6 +296,11 @@ async def _own_practice(room: Room, name: str) -> tuple[Caller, str]:
     return caller, target(room, OPERATIONS[name], **listed)
 
 
+async def _let_in(room: Room, name: str) -> tuple[Caller, str]:
+    caller, ids = await letting_in.READY[name](room)
+    return caller, target(room, OPERATIONS[name], **ids)
+
+
 async def _auditor(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("auditor"), target(room, OPERATIONS[name])
 
@@ -348,6 +357,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     **{name: _organisation for name, one in OPERATIONS.items() if one.action.startswith("organisation:")},
     "listOrganisations": _plain,
     **{name: _team for name, one in OPERATIONS.items() if one.action.startswith(("team:", "team-member:"))},
+    **dict.fromkeys(letting_in.READY, _let_in),
 }
 
 
@@ -382,7 +392,9 @@ async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> No
         assert str(record["actor_account_id"]) == await account_of(room.instance, caller.persona)
         assert record["access_point"] == "127.0.0.1"
         if one.scope == CASE:
-            assert str(record["case_id"]) == room.case_id
+            assert str(record["case_id"]) == (
+                room.ids["other case"] if name == "issueActivationCode" else room.case_id
+            )
             assert record["access_version"] is not None
             if name not in {"acceptInvitation", "refuseInvitation"}:
                 assert record["ground"] is not None
@@ -395,6 +407,11 @@ async def test_what_is_public_needs_no_token(room: Room, name: str) -> None:
     if name == "refreshToken":
         signed_in = await room.anonymous("POST", "/demo-tokens", json=bodies["issueDemoToken"])
         bodies[name] = {"refreshToken": signed_in.json()["refreshToken"]}
+    if name == "enrol":
+        await letting_in.with_code(room)
+    let_in = letting_in.body_for(room, name)
+    if let_in is not None:
+        bodies[name] = let_in
     answer = await room.anonymous(one.method, one.path, json=bodies.get(name))
     assert answer.status_code == one.status
     records = await room.records(answer)

@@ -28,7 +28,14 @@ PRIVILEGES = {
         engagement: insert, select, update(confirmed_until, employee_number, responsible_engagement_id, speciality,
             suspended_at, valid_until)
         external_identity: delete, insert, select
+        factor_reset: insert, select
         idempotency: delete, insert, select
+        passkey: delete, insert, select
+        password_factor: delete, insert, select(account_id, created_at, id, used_at), update(created_at, hash,
+            name_index, used_at)
+        recovery_code: delete, insert, select(account_id, created_at, sheet_id, used_at)
+        totp_factor: delete, insert, select, update(confirmed_at, last_step)
+        workplace: insert, select(created_at, ended_at, id, name, organisation_id)
         login_session: select
         member: insert, select, update(decided_at, ended_at, history_from_seq, status)
         organisation: insert, select, update(agb, agreement_on, agreement_reference, kvk, merged_into_id,
