@@ -39,7 +39,11 @@ async def test_the_control_is_let_in(room: Room, forge: Forge) -> None:
     assert (await ask(room, forge.control())).status_code == 200
 
 
-async def asked_raw(url: str, tokens: Sequence[str]) -> list[tuple[int, str, Json]]:
+DOORS = {"me:read": "GET /api/v1/me", "realtime-ticket:issue": "POST /api/v1/realtime-tickets"}
+"""Over HTTP, and where a socket's ticket comes from: a socket itself takes no token."""
+
+
+async def asked_raw(url: str, door: str, tokens: Sequence[str]) -> list[tuple[int, str, Json]]:
     """Ask with each token over one connection; return status, request id and body of each answer.
 
     Bare bytes, because a client library takes longer for a request than the service does, and there are many.
@@ -47,7 +51,7 @@ async def asked_raw(url: str, tokens: Sequence[str]) -> list[tuple[int, str, Jso
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     found = []
     for token in tokens:
-        writer.write(f"GET /api/v1/me HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        writer.write(f"{door} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:-2])
         body = orjson.loads(await reader.readexactly(int(headers["content-length"])))
@@ -57,11 +61,12 @@ async def asked_raw(url: str, tokens: Sequence[str]) -> list[tuple[int, str, Jso
     return found
 
 
-async def test_every_attack_token_is_refused_and_recorded(room: Room, forge: Forge) -> None:
+@pytest.mark.parametrize("action", DOORS)
+async def test_every_attack_token_is_refused_and_recorded(room: Room, forge: Forge, action: str) -> None:
     attacks = [attack for attack in forge.attacks() if is_sendable(attack.token)]
     shares = [attacks[start::AT_ONCE] for start in range(AT_ONCE)]
     answers = await asyncio.gather(
-        *(asked_raw(room.instance.url, [attack.token for attack in share]) for share in shares)
+        *(asked_raw(room.instance.url, DOORS[action], [attack.token for attack in share]) for share in shares)
     )
     asked = {}
     for attack, (status, request_id, body) in zip(chain(*shares), chain(*answers), strict=True):
@@ -72,7 +77,7 @@ async def test_every_attack_token_is_refused_and_recorded(room: Room, forge: For
     records = await room.owner.fetch("select * from audit_event where trace_id = any($1::uuid[])", list(asked))
     assert sorted(asked[str(record["trace_id"])] for record in records) == sorted(asked.values())
     told = {(one["action"], one["outcome"], one["reason"], one["actor_account_id"]) for one in records}
-    assert told == {("me:read", "denied", "token-invalid", None)}
+    assert told == {(action, "denied", "token-invalid", None)}
 
 
 @pytest.mark.parametrize(

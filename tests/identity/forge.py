@@ -524,6 +524,7 @@ class Forge:
         changes: dict[str, object] = {
             "sub": str(uuid4()),
             "org": str(uuid4()),
+            "resp": str(uuid4()),
             "eng": str(uuid4()),
             "sid": str(uuid4()),
             "jti": str(uuid4()),
