@@ -163,6 +163,89 @@ returns boolean language sql stable {DEFINER} as $$
          where r.cancelled_at is null and r.valid_from < p_until and r.valid_until > p_from
            and (r.replaced_engagement_id = p_substitute or r.substitute_engagement_id = p_replaced))
 $$""",
+    # What nobody would answer for if somebody left: ids and case roles, to whoever manages that person.
+    "ownerless(p_engagement uuid)": f"""
+returns jsonb language sql stable {DEFINER} as $$
+    select jsonb_build_object(
+        'cases', (select coalesce(jsonb_agg(jsonb_build_object('caseId', x.case_id, 'caseRole', x.case_role)
+                                  order by x.case_id), '[]')
+                    from (select m.case_id, m.case_role
+                            from member m join care_case c on c.id = m.case_id
+                           where m.engagement_id = e.id and m.status = 'accepted' and c.status <> 'closed'
+                             and ((m.case_role in ('casemanager', 'gezinsregisseur', 'regiebehandelaar')
+                                   and not exists (select 1 from member o where o.case_id = m.case_id and o.id <> m.id
+                                                      and o.status = 'accepted' and o.case_role = m.case_role))
+                               or (coalesce(c.handed_to_engagement_id, c.opened_by_engagement_id) = e.id
+                                   and not exists (select 1 from member o where o.case_id = m.case_id and o.id <> m.id
+                                                      and o.status = 'accepted'
+                                                      and o.case_role in ('casemanager', 'gezinsregisseur'))))) x),
+        'responsibleFor', (select coalesce(jsonb_agg(p.id order by p.id), '[]') from engagement p
+                            where p.role = 'poh' and p.responsible_engagement_id = e.id
+                              and (p.valid_until is null or p.valid_until > current_instant())),
+        'replacements', (select coalesce(jsonb_agg(r.id order by r.id), '[]') from replacement r
+                          where e.id in (r.replaced_engagement_id, r.substitute_engagement_id)
+                            and r.cancelled_at is null and r.valid_until > current_instant()),
+        'teams', (select coalesce(jsonb_agg(distinct t.team_id), '[]') from team_member t
+                   where t.engagement_id = e.id and (t.valid_until is null or t.valid_until > current_instant())))
+      from engagement e where e.id = p_engagement and administers(e.organisation_id)
+$$""",
+    # Ends every seat and replacement of somebody who leaves, and gives those that need it to a successor of the same
+    # organisation and role. Whoever calls derives those cases again; the seats keep what they opened, and no more.
+    "end_seats(p_engagement uuid, p_cases uuid[], p_successors uuid[])": f"""
+returns table (case_id uuid, member_id uuid, successor_id uuid, successor_engagement_id uuid)
+language plpgsql volatile {DEFINER} as $$
+#variable_conflict use_column
+declare
+    v_seat member;
+    v_successor uuid;
+    v_member uuid;
+begin
+    if not exists (select 1 from engagement e where e.id = p_engagement and administers(e.organisation_id))
+       or exists (select 1 from unnest(p_successors) as s (id) where not exists (
+                   select 1 from engagement e join engagement n on n.id = s.id and n.id <> e.id
+                    where e.id = p_engagement and n.organisation_id = e.organisation_id and n.role = e.role
+                      and n.domain is not distinct from e.domain and engagement_in_force(n.id, current_instant()))) then
+        raise exception 'not to be handed over like this' using errcode = 'insufficient_privilege';
+    end if;
+    for v_seat in select * from member m where m.engagement_id = p_engagement and m.status in ('invited', 'accepted')
+                   order by m.case_id loop
+        update member m set status = 'ended', ended_at = current_instant()
+         where m.case_id = v_seat.case_id and m.id = v_seat.id;
+        v_member := null;
+        select s.id into v_successor from unnest(p_cases, p_successors) as s (of_case, id)
+         where s.of_case = v_seat.case_id;
+        if v_successor is not null then
+            update member m set status = 'accepted', case_role = v_seat.case_role, decided_at = current_instant(),
+                   direct_treatment = m.direct_treatment or v_seat.direct_treatment,
+                   history_from_seq = least(m.history_from_seq, v_seat.history_from_seq)
+             where m.case_id = v_seat.case_id and m.engagement_id = v_successor and m.status in ('invited', 'accepted')
+            returning m.id into v_member;
+            if v_member is null then
+                v_member := gen_random_uuid();
+                insert into member (case_id, id, kind, engagement_id, case_role, direct_treatment, history,
+                                    history_from_seq, status, invited_by_engagement_id, invited_at, decided_at)
+                values (v_seat.case_id, v_member, 'person', v_successor, v_seat.case_role, v_seat.direct_treatment,
+                        v_seat.history, v_seat.history_from_seq, 'accepted', current_engagement(), current_instant(),
+                        current_instant());
+            end if;
+            update care_case c set handed_to_engagement_id = v_successor
+             where c.id = v_seat.case_id
+               and coalesce(c.handed_to_engagement_id, c.opened_by_engagement_id) = p_engagement;
+        end if;
+        case_id := v_seat.case_id;
+        member_id := v_seat.id;
+        successor_id := v_member;
+        successor_engagement_id := v_successor;
+        return next;
+    end loop;
+    update replacement r set cancelled_at = current_instant()
+     where p_engagement in (r.replaced_engagement_id, r.substitute_engagement_id) and r.cancelled_at is null
+       and r.valid_until > current_instant();
+    delete from substitute s where s.engagement_id = p_engagement;
+    update team_member t set valid_until = greatest(current_instant(), t.valid_from + interval '1 microsecond')
+     where t.engagement_id = p_engagement and (t.valid_until is null or t.valid_until > current_instant());
+end
+$$""",
     # Whoever changes who is in force marks every case that rests on it, and derives those again before the commit.
     "mark_cases_dirty()": f"""
 returns trigger language plpgsql volatile {DEFINER} as $$
@@ -519,7 +602,8 @@ create policy app_insert on case_event for insert to app with check (
 """,
     """
 create policy app_announce on case_event for insert to app with check (
-    type = 'access.changed' and addressees is not null and body_sealed is null
+    type in ('access.changed', 'member.left', 'member.accepted') and body_sealed is null
+    and (type <> 'access.changed' or addressees is not null)
     and actor_engagement_id = current_engagement() and actor_account_id = current_account() and announces(case_id)
 )
 """,

@@ -1,6 +1,6 @@
 """SQL of standings and grants, through the keeper's narrow functions; ``app`` cannot write a grant itself."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
 
-from app.access.policy import CasePermit
+from app.access.policy import CasePermit, RolePermit
 from app.core.ids import CaseId, ConsentId, EngagementId, MemberId
 
 Json = dict[str, Any]
@@ -69,6 +69,36 @@ async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Seq
     standing = permit.standing
     values = {"case": permit.case_id, "at": at, "all": standing.manages, "own": list(standing.subject_of)}
     return (await db.execute(statement, values)).mappings().all()
+
+
+async def ownerless(db: AsyncSession, permit: RolePermit, engagement_id: UUID) -> Json | None:
+    """Return what nobody would answer for without this engagement; None for who does not manage it."""
+    found: Json | None = (await db.execute(text("select ownerless(:id)"), {"id": engagement_id})).scalar_one()
+    return found
+
+
+async def end_seats(db: AsyncSession, engagement_id: UUID, successors: Mapping[UUID, UUID]) -> Sequence[RowMapping]:
+    """End the seats, replacements and team memberships of somebody who leaves; ``successors`` by case.
+
+    Returns:
+        (case_id, member_id, successor_id, successor_engagement_id) of each seat that ended.
+    """
+    statement = text("select * from end_seats(:id, :cases, :successors)").bindparams(
+        bindparam("cases", type_=ARRAY(Uuid)), bindparam("successors", type_=ARRAY(Uuid))
+    )
+    values = {"id": engagement_id, "cases": list(successors), "successors": list(successors.values())}
+    return (await db.execute(statement, values)).mappings().all()
+
+
+async def peers_of(db: AsyncSession, engagement_id: UUID, ids: Collection[UUID], now: datetime) -> Collection[UUID]:
+    """Return those of the engagements that could succeed one: in force, same organisation, role and domain."""
+    statement = text(
+        "select n.id from engagement e join engagement n on n.organisation_id = e.organisation_id and n.role = e.role"
+        " and n.domain is not distinct from e.domain and n.id <> e.id"
+        " where e.id = :id and n.id = any(:ids) and engagement_in_force(n.id, :now)"
+    )
+    values = {"id": engagement_id, "ids": list(ids), "now": now}
+    return set((await db.execute(statement, values)).scalars().all())
 
 
 async def seats_stood_for(db: AsyncSession, engagement_id: EngagementId, now: datetime) -> Sequence[MemberId]:

@@ -189,6 +189,12 @@ OPERATIONS = {
         "post", "/organisations/{organisationId}/staff-imports", ROLE, "staff:import", "directory", CREATE, 201
     ),
     "searchAuditEvents": Expected("get", "/audit/events", ROLE, "audit:search", "log", READ, 200),
+    "previewEnding": Expected(
+        "get", "/engagements/{engagementId}/ending-preview", ROLE, "engagement:preview", "none", READ, 200
+    ),
+    "endEngagement": Expected(
+        "post", "/engagements/{engagementId}/ending", ROLE, "engagement:end", "none", UPDATE, 201
+    ),
     "startReplacement": Expected("post", "/replacements", ROLE, "replacement:start", "directory", CREATE, 201),
     "listReplacements": Expected("get", "/replacements", ROLE, "replacement:list", "directory", READ, 200),
     "endReplacement": Expected(

@@ -141,6 +141,7 @@ CROSSING = {
         name: ["app"]
         for name in (
             *("account_with_bsn", "administers", "announces", "case_access", "cases_of", "chained"),
+            *("end_seats", "ownerless"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
             *("expire_consents", "grant_inputs", "invitations", "is_me", "lapsed", "lock_case", "manages"),
