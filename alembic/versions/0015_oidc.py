@@ -135,8 +135,16 @@ returns table (account_id uuid, login_session_id uuid) language sql stable {DEFI
        and (p_subject is not null or p_provider_session is not null)
      order by 1, 2
 $$""",
-    # One of the ways in, beside the factors that are kept here.
-    "can_log_in(p_account uuid)": f"""
+    "oidc_sessions_of(p_identity uuid)": f"""
+returns setof uuid language sql stable {DEFINER} as $$
+    select s.id from oidc_session o join login_session s on s.id = o.login_session_id
+     where o.external_identity_id = p_identity and s.account_id = current_account() and s.ended_at is null
+$$""",
+}
+
+# One of the ways in, beside the factors that are kept here; the keeper's own function, so the keeper replaces it.
+CAN_LOG_IN = f"""
+create or replace function can_log_in(p_account uuid)
 returns boolean language plpgsql stable {DEFINER} as $$
 begin
     return exists (select 1 from external_identity where account_id = p_account)
@@ -145,13 +153,8 @@ begin
             and (exists (select 1 from totp_factor where account_id = p_account and confirmed_at is not null)
                  or exists (select 1 from recovery_code where account_id = p_account and used_at is null)));
 end
-$$""",
-    "oidc_sessions_of(p_identity uuid)": f"""
-returns setof uuid language sql stable {DEFINER} as $$
-    select s.id from oidc_session o join login_session s on s.id = o.login_session_id
-     where o.external_identity_id = p_identity and s.account_id = current_account() and s.ended_at is null
-$$""",
-}
+$$
+"""
 
 POLICIES = (
     "create policy app_select on external_identity for select to app using (account_id = current_account())",
@@ -175,6 +178,9 @@ def upgrade() -> None:
         op.execute(f"revoke execute on function {signature} from public")
         op.execute(f"grant execute on function {signature} to app")
         op.execute(f"alter function {signature} owner to keeper")
+    op.execute("set local role keeper")
+    op.execute(CAN_LOG_IN)
+    op.execute("reset role")
     for statement in POLICIES:
         op.execute(statement)
     op.execute("revoke create on schema public from keeper")
