@@ -172,7 +172,6 @@ def upgrade() -> None:
         op.execute(f"alter table {table} force row level security")
         op.execute(f"create policy keeper_all on {table} to keeper using (true) with check (true)")
         op.execute(f"grant select, insert, update, delete on {table} to keeper")
-    op.execute("drop function can_log_in(uuid)")  # made anew below: who owns the schema may drop it, not replace it
     op.execute("grant create on schema public to keeper")
     for signature, body in FUNCTIONS.items():
         op.execute(f"create or replace function {signature} {body.strip()}")
