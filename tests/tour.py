@@ -13,12 +13,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyotp
 
-from tests.serving import Service
+from app.identity.demo import DEMO_PASSWORD, demo_totp_secret
+from tests.serving import Caller, Service
 from tests.stories import Table, consent, open_table, seat, thread
 from tests.talking import Talk, talking
 
@@ -73,6 +76,8 @@ class Tour:
             await self.talk(hers, his)
             await self.withdraw(hers, his)
             await self.hide_from_strangers()
+            await self.sign_in_for_real()
+            await self.hand_to_a_locum()
             await self.look_into_the_log()
 
     async def open_a_case(self) -> None:
@@ -198,6 +203,54 @@ class Tour:
         prove(hidden.status_code == 404, "a stranger gets 404")
         prove(hidden.content == absent.content, "byte for byte as for a case that does not exist")
         self.say("A GP of another practice gets, byte for byte, the 404 of a case that does not exist.")
+
+    async def sign_in_for_real(self) -> None:
+        """The GP signs in as in production; whatever is wrong looks the same."""
+        http = self.service.http
+        code = pyotp.TOTP(demo_totp_secret("gp")).now()
+        right = {"method": "password", "loginName": "gp", "password": DEMO_PASSWORD, "code": code}
+        wrong = [{**right, "password": "iets-heel-anders"}, {**right, "loginName": "niemand"}]
+        refusals = [await http.post("/log-ins", json=body) for body in wrong]
+        prove([answer.status_code for answer in refusals] == [401, 401], "a wrong password is refused")
+        first, second = ({**answer.json(), "instance": ""} for answer in refusals)
+        prove(first == second, "an unknown name looks as a wrong password")
+        answer = await http.post("/log-ins", json=right)
+        prove(answer.status_code == 201, "password and code sign in")
+        signed_in = answer.json()
+        gp = Caller(self.service, "gp", signed_in["accessToken"])
+        me = (await gp.get("/me")).json()
+        prove(me["role"] == "gp" and me["name"] == "Anna de Vries", "it is the GP")
+        prove((await http.post("/log-ins", json=right)).status_code == 401, "a code works once")
+        renewed = await http.post("/token-refreshes", json={"refreshToken": signed_in["refreshToken"]})
+        prove(renewed.status_code == 201, "the session goes on")
+        again = await http.post("/token-refreshes", json={"refreshToken": signed_in["refreshToken"]})
+        prove(again.status_code == 401, "a refresh token works once")
+        prove((await gp.get("/me")).status_code == 401, "and its second use ends the whole session")
+        self.say(
+            "The GP signed in with password and code; a code and a refresh token work once, a stolen one ends all."
+        )
+
+    async def hand_to_a_locum(self) -> None:
+        """As at 17:55: a locum stands in until the morning, sees what the GP sees, and then no more."""
+        gp, locum = await self.service.as_("gp"), await self.service.as_("gp-locum")
+        medication = f"/threads/{self.threads['medication']}"
+        prove((await locum.get(medication)).status_code == 404, "before, it is not there for the locum")
+        engagement = (await locum.get("/me")).json()["engagement"]["id"]
+        morning = (datetime.now(UTC) + timedelta(hours=14)).isoformat()
+        body = {"kind": "locum", "substituteEngagementId": engagement, "validUntil": morning}
+        started = await gp.made("/replacements", body)
+        async with talking(locum, self.table.case_id) as live:
+            prove((await locum.get(medication)).status_code == 200, "from that moment the locum reads")
+            await locum.made(f"{medication}/messages", {"text": "Ik neem waar tot morgenochtend."})
+            await live.event("message.posted", _says("Ik neem waar tot morgenochtend."))
+            who = (await locum.post(f"/cases/{self.table.case_id}/members", {"accountId": started["id"]})).status_code
+            prove(who == 403, "but does not decide who sits at the table")
+            await gp.made(f"/replacements/{started['id']}/ending")
+            await live.hear("narrowed")
+        prove((await locum.get(medication)).status_code == 404, "and no more once it has ended")
+        self.say(
+            "At 17:55 the GP let a locum stand in without an admin: same threads, no say, and closed when it ended."
+        )
 
     async def look_into_the_log(self) -> None:
         """The auditor sees who did what, and no content."""
