@@ -157,8 +157,12 @@ async def test_a_suspension_ends_grants_sessions_and_tokens_at_once_and_a_resump
     await seat(table, "poh", direct=True)
     member, admin = await house.as_("poh"), await house.admin()
     path = f"/engagements/{engagement_of('poh')}"
+    grants = "select count(*) from access_grant where engagement_id = $1"
+    held = await house.owner.fetchval(grants, engagement_of("poh"))
+    assert held > 0
     assert (await admin.made(f"{path}/suspension"))["state"] == "suspended"
     assert code_of(await member.get(f"/cases/{table.case_id}")) == (401, "session-ended")
+    assert await house.owner.fetchval(grants, engagement_of("poh")) == 0
     ended = await house.owner.fetchval(
         "select ended_why from login_session where engagement_id = $1", engagement_of("poh")
     )
@@ -166,6 +170,7 @@ async def test_a_suspension_ends_grants_sessions_and_tokens_at_once_and_a_resump
     assert code_of(await admin.post(f"{path}/suspension")) == (409, "engagement-state")
     assert (await admin.made(f"{path}/resumption"))["state"] == "active"
     assert code_of(await admin.post(f"{path}/resumption")) == (409, "engagement-state")
+    assert await house.owner.fetchval(grants, engagement_of("poh")) == held
     again = await house.signed_in(engagement_of("poh"))
     assert (await again.get(f"/cases/{table.case_id}")).status_code == 200
 
