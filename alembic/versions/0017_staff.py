@@ -66,19 +66,6 @@ begin
     end if;
 end
 $$""",
-    # Whether a case would be nobody's if this engagement ended: it manages it, and no other member does.
-    "runs_cases(p_engagement uuid)": f"""
-returns boolean language sql stable {DEFINER} as $$
-    select exists (
-        select 1 from member m
-          join care_case c on c.id = m.case_id and c.status = 'open'
-          join engagement e on e.id = m.engagement_id and administers(e.organisation_id)
-         where m.engagement_id = p_engagement and m.status = 'accepted'
-           and (m.case_role in ('casemanager', 'gezinsregisseur') or c.opened_by_engagement_id = p_engagement)
-           and not exists (select 1 from member o
-                            where o.case_id = m.case_id and o.status = 'accepted' and o.id <> m.id
-                              and o.case_role in ('casemanager', 'gezinsregisseur')))
-$$""",
     # Uses a code up and says whose account it is, so long as it is fresh.
     "take_handover(p_digest bytea)": f"""
 returns uuid language sql volatile {DEFINER} as $$

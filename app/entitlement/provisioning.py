@@ -5,7 +5,7 @@ A user of SCIM is an engagement. Who somebody is engaged as cannot change; being
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,14 +14,12 @@ from app.access.policy import RolePermit
 from app.core.errors import Conflict, Invalid, NotFound
 from app.core.ids import EngagementId, OrganisationId
 from app.crypto.service import Crypto
-from app.entitlement import staffing
+from app.entitlement import ending, staffing
 from app.entitlement.staffing import Effects, Newcomer
 from app.identity import scim, staff
 from app.identity.capacity import STAFF_ROLES, Capacity, full_name
 from app.identity.scim import Known, Naming
 from app.identity.staff import Colleague, State
-
-SHORTEST = timedelta(microseconds=1)
 
 
 class UserNameTaken(Conflict):
@@ -29,13 +27,6 @@ class UserNameTaken(Conflict):
 
     code = "user-name-taken"
     title = "Another user has this name"
-
-
-class CasesWithoutOwner(Conflict):
-    """Raised when somebody is to leave who runs cases that nobody else does: an admin names a successor first."""
-
-    code = "cases-without-owner"
-    title = "Cases would be left to nobody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,18 +182,12 @@ async def replace(db: AsyncSession, permit: RolePermit, crypto: Crypto, present:
 
 
 async def end(db: AsyncSession, permit: RolePermit, person: Colleague) -> Effects:
-    """End an engagement that is held, at once, with the sessions and grants that live by it.
+    """End an engagement at once, with the seats, sessions and grants that live by it.
 
     Raises:
-        CasesWithoutOwner: it runs a case that nobody else runs.
+        SuccessorNeeded: a case or a practice nurse would be left alone; an admin names who takes over.
     """
-    if await staff.runs_cases(db, permit, person.id):
-        raise CasesWithoutOwner
-    until = max(permit.now, person.valid_from + SHORTEST)
-    changes: dict[str, object] = {"valid_until": until}
-    if until > permit.now:
-        changes["suspended_at"] = permit.now  # whoever was yet to begin never does
-    return await staffing.close(db, permit, person, changes)
+    return await ending.end(db, permit, person.id, successors={}, responsibles={})
 
 
 def _join(effects: Effects, more: Effects) -> None:

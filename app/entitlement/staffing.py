@@ -419,13 +419,6 @@ async def change(db: AsyncSession, permit: RolePermit, person: Colleague, change
     return await _apply(db, permit, [person.id], changes, "engagement-changed")
 
 
-async def close(db: AsyncSession, permit: RolePermit, person: Colleague, changes: Mapping[str, object]) -> Effects:
-    """End an engagement that is held; whether anything speaks against it was asked before."""
-    effects = await _apply(db, permit, [person.id], changes, "engagement-ended")
-    effects.sessions |= set(await staff.end_sessions_of(db, permit, person.id, "engagement-ended"))
-    return effects
-
-
 async def rename(db: AsyncSession, permit: RolePermit, crypto: Crypto, person: Colleague, name: str) -> None:
     """Change the name of somebody.
 

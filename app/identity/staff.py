@@ -263,11 +263,6 @@ async def never_signed_in(db: AsyncSession, permit: RolePermit, account_id: UUID
     return bool((await db.execute(text("select never_signed_in(:id)"), {"id": account_id})).scalar_one())
 
 
-async def runs_cases(db: AsyncSession, permit: RolePermit, engagement_id: UUID) -> bool:
-    """Whether a case would be nobody's if an engagement ended now."""
-    return bool((await db.execute(text("select runs_cases(:id)"), {"id": engagement_id})).scalar_one())
-
-
 async def has_account_here(db: AsyncSession, permit: RolePermit, account_id: UUID) -> bool:
     """Whether an account has an engagement that the actor manages."""
     statement = text(

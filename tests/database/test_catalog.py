@@ -158,10 +158,7 @@ CROSSING = {
     "engagement_period": [],
     **{name: ["app"] for name in ("end_sessions_of", "keeps_account", "never_signed_in", "take_handover")},
     "mark_cases_dirty": [],
-    **{
-        name: ["app"]
-        for name in ("end_sessions_of", "keeps_account", "never_signed_in", "runs_cases", "take_handover")
-    },
+    **{name: ["app"] for name in ("end_sessions_of", "keeps_account", "never_signed_in", "take_handover")},
     "mark_dirty": [],
     "note_use": ["stream"],
     "refuse_dirty": [],

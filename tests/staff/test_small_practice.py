@@ -15,7 +15,7 @@ def seconds(house: House) -> float:
 
 async def settle_in(house: House, made: Json, login_name: str) -> Caller:
     """Follow the link once, set a password and an authenticator, and log in with both."""
-    http, password = house.instance.http, f"een lange zin van {login_name} zelf"
+    http, password = house.instance.http, "drie koeien fietsen langs de Maas"
     code = str(made["enrolment"]["link"]).partition("/activeren#")[2]
     answer = await http.post("/enrolments", json={"code": code})
     assert answer.status_code == 201, answer.text
@@ -23,7 +23,7 @@ async def settle_in(house: House, made: Json, login_name: str) -> Caller:
     assert enrolled["account"]["id"] == made["accountId"]
     assert (await http.post("/enrolments", json={"code": code})).status_code == 401
     enrolling = Caller(house.instance, login_name, enrolled["accessToken"])
-    assert (await enrolling.get("/cases")).status_code == 401, "a link alone opens nothing"
+    assert (await enrolling.get("/organisations")).status_code == 401, "a link alone opens nothing"
     await enrolling.made("/passwords", {"loginName": login_name, "password": password})
     totp = pyotp.TOTP(str((await enrolling.made("/totp"))["secret"]))
     await enrolling.made("/totp/confirmation", {"code": totp.at(int(seconds(house)))})
