@@ -259,6 +259,8 @@ begin
         v_engagements := array(select e.id from engagement e where e.account_id = new.id);
     elsif tg_table_name = 'organisation' then
         v_engagements := array(select e.id from engagement e where e.organisation_id = new.id);
+    elsif tg_table_name = 'team' then
+        v_engagements := array(select t.engagement_id from team_member t where t.team_id = new.id);
     elsif tg_table_name = 'team_member' then
         v_engagements := array[coalesce(new.engagement_id, old.engagement_id)];
     else
@@ -343,6 +345,7 @@ returns jsonb language sql stable {DEFINER} as $$
                greatest(m.decided_at, p.valid_from, t.valid_from) as begins, least(p.valid_until, t.valid_until) as ends
           from member m
           left join team_member t on m.kind = 'team' and t.team_id = m.team_id
+            and exists (select 1 from team x where x.id = t.team_id and x.status <> 'suspended')
           join engagement e on e.id = coalesce(m.engagement_id, t.engagement_id)
             or (m.kind = 'function' and e.organisation_id = m.organisation_id and e.role = m.function_role)
           cross join lateral engagement_period(e.id) p
@@ -361,7 +364,9 @@ returns jsonb language sql stable {DEFINER} as $$
                         'directTreatment', s.direct_treatment, 'fromSeq', s.history_from_seq,
                         'validFrom', s.begins, 'validUntil', s.ends,
                         'teams', (select coalesce(jsonb_agg(jsonb_build_array(x.team_id, x.valid_from, x.valid_until)),
-                                         '[]') from team_member x where x.engagement_id = s.id))), '[]')
+                                         '[]')
+                                    from team_member x join team y on y.id = x.team_id and y.status <> 'suspended'
+                                   where x.engagement_id = s.id))), '[]')
                     from seat s where s.ends is null or s.ends > s.begins),
         'replacements', (select coalesce(jsonb_agg(jsonb_build_object(
                         'id', r.id, 'replacedEngagementId', r.replaced_engagement_id, 'replacedAccountId', o.account_id,
@@ -417,7 +422,8 @@ returns boolean language sql stable {DEFINER} as $$
              where m.case_id = g.case_id and m.id = g.member_id and m.status = 'accepted'
                and (m.engagement_id = e.id
                     or (m.kind = 'function' and m.organisation_id = e.organisation_id and m.function_role = e.role)
-                    or exists (select 1 from team_member t where t.team_id = m.team_id and t.engagement_id = e.id
+                    or exists (select 1 from team_member t join team y on y.id = t.team_id and y.status <> 'suspended'
+                                where t.team_id = m.team_id and t.engagement_id = e.id
                                   and t.valid_from <= g.valid_from
                                   and (t.valid_until is null or g.valid_until <= t.valid_until)))
                and g.valid_from >= greatest(m.decided_at, w.valid_from)
@@ -526,7 +532,7 @@ TRIGGERS = (
     *(
         f"create trigger {table}_is_an_input after update on {table}"
         " for each row when (old.status is distinct from new.status) execute function mark_cases_dirty()"
-        for table in ("account", "organisation")
+        for table in ("account", "organisation", "team")
     ),
     *(
         f"create trigger {table}_is_an_input after insert or update or delete on {table}"

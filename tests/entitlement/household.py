@@ -303,6 +303,10 @@ class Household(RuleBasedStateMachine):
     def suspend_organisation(self, which: str, status: str) -> None:
         self.change("update organisation set status = $2 where id = $1", self.region.organisations[which], status)
 
+    @rule(which=st.sampled_from(TEAMS), status=st.sampled_from(["active", "suspended"]))
+    def suspend_team(self, which: str, status: str) -> None:
+        self.change("update team set status = $2 where id = $1", self.region.teams[which], status)
+
     @rule(key=people, status=st.sampled_from(["active", "suspended"]))
     def suspend_account(self, key: str, status: str) -> None:
         self.change("update account set status = $2 where id = $1", self.region.people[key].account_id, status)

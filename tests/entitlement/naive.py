@@ -56,6 +56,7 @@ class World:
     engagements: dict[UUID, Row]
     accounts: dict[UUID, Row]
     organisations: dict[UUID, Row]
+    teams: dict[UUID, Row]
     replacements: list[Row]
     team_members: list[Row]
     patients: dict[UUID, Row]
@@ -77,6 +78,7 @@ async def look(connection: "asyncpg.Connection[asyncpg.Record]", case_id: UUID) 
         engagements={row["id"]: row for row in await rows("select * from engagement")},
         accounts={row["id"]: row for row in await rows("select id, status from account")},
         organisations={row["id"]: row for row in await rows("select id, status from organisation")},
+        teams={row["id"]: row for row in await rows("select id, status from team")},
         replacements=await rows("select * from replacement"),
         team_members=await rows("select * from team_member"),
         patients={row["id"]: row for row in await rows("select id, account_id from patient")},
@@ -165,6 +167,7 @@ class Interpreter:
         return any(
             row["team_id"] == team_id and row["engagement_id"] == engagement_id and during(row, self.now)
             for row in self.world.team_members
+            if self.world.teams[team_id]["status"] != "suspended"
         )
 
     # Grounds

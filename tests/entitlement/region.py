@@ -34,6 +34,7 @@ AFRESH = (
     "update member set status = 'ended', ended_at = invited_at where status in ('invited', 'accepted')",
     "update engagement set suspended_at = null, confirmed_until = null",
     "update organisation set status = 'active'",
+    "update team set status = 'active'",
     "update account set status = 'active'",
 )
 

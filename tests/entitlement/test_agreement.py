@@ -45,6 +45,8 @@ def test_they_agree_where_chance_seldom_comes(database: Urls) -> None:
             lambda: machine.seat_team("nazareth", 2000),
             lambda: machine.join_team("nazareth", "volunteer", 1, 2),
             lambda: machine.give(replace(care, categories={"addiction"}, to=[("member", len(machine.members) - 1)])),
+            lambda: machine.suspend_team("nazareth", "suspended"),
+            lambda: machine.suspend_team("nazareth", "active"),
             # Somebody stands in for the nurse, and for the citizen, which is worth nothing; and again later on.
             lambda: machine.replace("nurse", "poh", 0, 1),
             lambda: machine.replace("citizen", "son", 0, 2),
