@@ -56,7 +56,16 @@ GOOD: Mapping[str, Any] = {
     "at_hash": HALF,
     "sid": "s-1",
 }
-ABSENT = object()
+
+
+class Absent:
+    """Stands for a claim that is left out; its name is the same in every process."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = Absent()
 
 
 def changed(claims: Mapping[str, Any], **changes: object) -> dict[str, Any]:
