@@ -61,6 +61,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         *("registerPatient", "openCase", "inviteMember", "acceptInvitation", "recordPublicTask", "giveConsent"),
         *("withdrawConsent", "openThread", "postMessage", "correctMessage"),
         *("createOrganisation", "createTeam"),
+        *("createEngagement", "startReplacement", "addPasskey", "requestFactorReset"),
     }
 
 

@@ -43,7 +43,6 @@ PRIVILEGES = {
         patient: insert, select
         public_task: insert, select, update(valid_until)
         realtime_ticket: delete, insert, select
-        scim_user: insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
         replacement: insert, select, update(cancelled_at)
         scim_user: delete, insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
         subject: insert, select
