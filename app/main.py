@@ -19,6 +19,7 @@ from app.api import (
     activation,
     audit,
     cases,
+    clients,
     consents,
     endings,
     factors,
@@ -26,6 +27,7 @@ from app.api import (
     login,
     members,
     messages,
+    oauth,
     oidc,
     oidc_browser,
     organisations,
@@ -45,6 +47,7 @@ from app.api.headers import Conventions, request_id_of
 from app.api.limits import Guard
 from app.api.openapi import finish_document, operation_id
 from app.api.problems import problem_of, refusal_of, render
+from app.api.rates import Rates
 from app.api.reference import reference_routes
 from app.core.clock import Clock, database_clock
 from app.core.db import open_database, owner_transaction
@@ -54,8 +57,9 @@ from app.core.settings import Settings, SettingsError, load_settings
 from app.core.version import API_VERSION
 from app.crypto.keyring import KeyringFolder
 from app.crypto.service import build_crypto
+from app.entitlement.floods import Flood
 from app.entitlement.knowledge import Knowledge
-from app.entitlement.refusals import Refusals
+from app.entitlement.refusals import Refusals, run_tellings, tell_the_rest
 from app.entitlement.sweeper import run_sweeper
 from app.events.appender import Appended, Appender
 from app.events.reading import Stream
@@ -63,7 +67,9 @@ from app.identity import demo
 from app.identity.actors import Actors
 from app.identity.directory import Directory
 from app.identity.factors.means import means_of
+from app.identity.fetching import Fetcher, KeySets
 from app.identity.founding import Founded, Founding
+from app.identity.oauth import Server
 from app.identity.oidc.client import Providers
 from app.identity.region import found_region
 from app.identity.tokens import TokenIssuer, TokenVerifier
@@ -95,6 +101,7 @@ ROUTERS = (
     activation.router,
     workplaces.router,
     audit.router,
+    clients.router,
     system.router,
 )
 AUDIENCE = "overlegtafel"
@@ -136,6 +143,7 @@ def create_app(settings: Settings, clock: Clock = database_clock) -> FastAPI:
     app.include_router(system.well_known)
     app.include_router(oidc_browser.router)
     app.include_router(scim.router)
+    app.include_router(oauth.router)
     app.include_router(socket_router)
     app.router.routes.extend(reference_routes())
     app.add_exception_handler(HTTPException, _framework_refusal)
@@ -167,7 +175,7 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
     hub = Hub(stream, knowledge, directory, crypto.stream_cursors)
     bus = Bus(database.stream, settings.role_url("stream"), hub.moved)
     leases = Leases(stream, hub)
-    refusals = Refusals(database, clock, source)
+    refusals = Refusals(database, clock, source, Flood(settings.token_refusals))
     actors = Actors(database, clock)
 
     def appended(batch: Sequence[Appended]) -> None:
@@ -200,6 +208,8 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
     issuer = TokenIssuer(crypto.signing, settings.base_url, AUDIENCE)
     providers = Providers(settings.identity_providers(), settings.base_url + oidc_browser.CALLBACK)
     means = means_of(settings, database, clock, crypto, issuer)
+    verifier = TokenVerifier(crypto.signing, settings.base_url, AUDIENCE)
+    fetcher = Fetcher(ports=settings.fetch_ports, loopback=settings.fetch_loopback)
     app.state.services = Services(
         settings=settings,
         revision=head_revision(),
@@ -209,10 +219,21 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
         directory=directory,
         means=means,
         issuer=issuer,
-        verifier=TokenVerifier(crypto.signing, settings.base_url, AUDIENCE),
+        verifier=verifier,
         actors=actors,
         refusals=refusals,
         appender=appender,
+        oauth=Server(
+            database=database,
+            clock=clock,
+            issuer=issuer,
+            verifier=verifier,
+            digests=crypto.digests,
+            key_sets=KeySets(fetcher),
+            base_url=settings.base_url,
+            source=source,
+        ),
+        rates=Rates(settings.limits, database, clock),
         after_commit=after_commit,
         providers=providers,
     )
@@ -235,6 +256,7 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
         asyncio.create_task(leases.run(), name="leases"),
         asyncio.create_task(bus.run(), name="bus"),
         asyncio.create_task(run_sweeper(database, clock, swept, source=source), name="sweeper"),
+        asyncio.create_task(run_tellings(refusals), name="tellings"),
     ]
     try:
         yield
@@ -246,6 +268,7 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
                 await task
         await providers.close()
         means.passwords.close()
+        await tell_the_rest(refusals, all_of_them=True)
         await database.close()
 
 

@@ -51,6 +51,13 @@ def settings_for(urls: Urls, keys: Path) -> Settings:
         appender_url=SecretStr(urls.appender),
         stream_url=SecretStr(urls.stream),
         key_dir=keys,
+        # Tests ask faster than people do, and for more BSNs; those about the limits set their own.
+        session_rate=100_000,
+        session_burst=100_000,
+        public_rate=100_000,
+        public_burst=100_000,
+        bsn_look_ups=100_000,
+        token_refusals=100_000,
     )
 
 

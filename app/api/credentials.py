@@ -13,7 +13,8 @@ from app.identity import service as identity
 from app.identity.service import Entered
 from app.identity.tokens import Claims
 
-BEARER = b"bearer "
+SCHEMES = frozenset({b"bearer", b"dpop"})
+"""Which of them is a token's own, ``possession`` checks."""
 SECRET_CHARS_MAX = 128
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "x-csrf-token"
@@ -43,10 +44,11 @@ def credential_of(request: Request, services: Services) -> Credential:
     """
     headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if headers:
-        if len(headers) != 1 or headers[0][: len(BEARER)].lower() != BEARER:
+        scheme, _, token = headers[0].partition(b" ") if len(headers) == 1 else (b"", b"", b"")
+        if scheme.lower() not in SCHEMES:
             raise Unauthenticated
         now = services.clock() or datetime.now(UTC)
-        return services.verifier.verify(headers[0][len(BEARER) :].decode("latin-1"), now=int(now.timestamp()))
+        return services.verifier.verify(token.decode("latin-1"), now=int(now.timestamp()))
     secrets = secrets_in(request.scope["headers"])
     if len(secrets) != 1 or not 0 < len(secrets[0]) <= SECRET_CHARS_MAX:
         raise Unauthenticated

@@ -13,6 +13,7 @@ from app.access.actor import Actor
 from app.access.policy import CasePermit, Permit, RolePermit, SelfPermit
 from app.access.vocabulary import Action
 from app.api.cookies import Browser
+from app.api.rates import Rates
 from app.audit.records import Origin, Touch
 from app.core.clock import Clock
 from app.core.db import Database
@@ -25,6 +26,7 @@ from app.events.appender import Appender
 from app.identity.actors import Actors
 from app.identity.directory import Directory
 from app.identity.factors.means import Means
+from app.identity.oauth import Server
 from app.identity.oidc.client import Providers
 from app.identity.tokens import TokenIssuer, TokenVerifier
 
@@ -45,6 +47,8 @@ class Services:
     actors: Actors
     refusals: Refusals
     appender: Appender
+    oauth: Server
+    rates: Rates
     after_commit: Callable[[Iterable[CaseId], Iterable[UUID]], Awaitable[None]]
     providers: Providers
 

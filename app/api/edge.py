@@ -29,6 +29,7 @@ from app.api.cookies import Browser
 from app.api.credentials import Credential, credential_of, enter, recall, vouch
 from app.api.deps import AppendContext, Context, PublicContext, Services, case_touch
 from app.api.operations import ACCESS_MEMBER, Operation, Query, Scope
+from app.api.possession import require_possession
 from app.api.problems import MethodNotAllowed, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who, who
@@ -218,6 +219,13 @@ async def _authenticated_body(incoming: Incoming) -> bytes:
         raise NotFound
     if operation.scope is not Scope.PUBLIC:
         incoming.credential = credential_of(request, incoming.services)
+        if isinstance(incoming.credential, Claims):
+            await incoming.services.rates.count(incoming.credential)
+            await require_possession(request, incoming.services, incoming.credential)
+        else:
+            incoming.services.rates.count_browser(incoming.credential.digest)
+    elif operation.limited:
+        incoming.services.rates.count_source(incoming.origin.access_point)
     try:
         limits.check_declared_body(request.scope, media=operation.dialect.accepts)
         return await limits.read_body(request.receive) if _has_body(request) else b""

@@ -45,6 +45,7 @@ TAGS: Final = {
     "consents": "Consent of the patient: recording it, reading it, withdrawing it.",
     "threads": "Sealed conversations about one patient in one category.",
     "messages": "Messages: posting, correcting, retracting, and one's own contributions.",
+    "clients": "Integrations: which there are, with which keys and scopes.",
     "audit": "Who did or saw what, on which ground; never content.",
     "realtime": "Tickets for the live socket.",
 }
@@ -169,7 +170,7 @@ def _finish_operation(path: str, method: str, operation: Json) -> None:
 
 def _refused_with(path: str, method: str, operation: Json) -> Iterator[int]:
     """Yield the statuses that follow from what kind of operation it is; routes declare others themselves."""
-    yield from (400, 500, 503)
+    yield from (400, 429, 500, 503)
     if operation.get("security") != []:
         yield from (401, 403)
         if method != "get" and not path.endswith("/_search"):

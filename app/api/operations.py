@@ -72,6 +72,11 @@ class Operation:
     dialect: Dialect = JSON
 
     @property
+    def limited(self) -> bool:
+        """Whether those who ask without a name are counted: but for what says that the service is well, and demos."""
+        return not self.demo and self.action is not Action.SYSTEM_READ
+
+    @property
     def takes_key(self) -> bool:
         """Whether an ``Idempotency-Key`` means anything here."""
         return self.appends or self.replay is not None

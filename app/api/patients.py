@@ -18,6 +18,7 @@ from app.cases.service import PatientInfo
 from app.core.errors import NotFound
 from app.core.ids import PatientId
 from app.crypto.bsn import normalise_bsn
+from app.identity.look_ups import count_look_up
 
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["patients"])
 
@@ -121,6 +122,8 @@ async def render_patient(ctx: RoleContext, patient_id: UUID) -> PatientOut:
 @operation(Scope.ROLE, Action.PATIENT_REGISTER, ActionCode.CREATE, Content.IDENTIFICATION, replay=render_patient)
 async def register_patient(ctx: RoleContext, body: PatientIn) -> PatientOut:
     """Register a patient of one's own organisation; the same BSN again answers 200 with the one there is."""
+    if body.bsn is not None:
+        await _count_look_up(ctx)
     new = cases.NewPatient(
         name=cases.Name(body.name.given, body.name.family, body.name.prefix),
         birth_date=body.birth_date,
@@ -139,8 +142,21 @@ async def register_patient(ctx: RoleContext, body: PatientIn) -> PatientOut:
 @operation(Scope.ROLE, Action.PATIENT_SEARCH, ActionCode.EXECUTE, Content.IDENTIFICATION)
 async def search_patients(ctx: RoleContext, body: PatientSearchIn) -> PatientsOut:
     """Find patients of one's own organisation and cases, by BSN or by name and birth date."""
+    if body.bsn is not None:
+        await _count_look_up(ctx)
     found = await cases.search_patients(
         ctx.db, ctx.permit, ctx.crypto, bsn=body.bsn, family=body.family, birth_date=body.birth_date
     )
     ctx.touch(*(Touch("patient", info.id, patient_id=info.id) for info in found))
     return PatientsOut(items=[patient_out(info) for info in found], next_cursor=None)
+
+
+async def _count_look_up(ctx: RoleContext) -> None:
+    """Count a question whether a BSN is known.
+
+    Raises:
+        TooManyLookUps: the account asked too many.
+    """
+    services = ctx.services
+    most = services.settings.limits.bsn_look_ups
+    await count_look_up(services.database, ctx.actor.account_id, services.clock(), most=most)

@@ -151,21 +151,3 @@ async def jwks(request: Request) -> Response:
     """Serve the public keys that tokens verify with."""
     keys = request.app.state.services.crypto.signing.public_jwks()
     return Response(orjson.dumps(keys), media_type="application/json")
-
-
-@well_known.get("/.well-known/openid-configuration")
-async def openid_configuration(request: Request) -> Response:
-    """Serve what a verifier of our tokens needs to know."""
-    base = request.app.state.services.settings.base_url
-    return Response(
-        orjson.dumps(
-            {
-                "issuer": base,
-                "jwks_uri": f"{base}/.well-known/jwks.json",
-                "id_token_signing_alg_values_supported": ["ES256"],
-                "response_types_supported": [],
-                "subject_types_supported": ["public"],
-            }
-        ),
-        media_type="application/json",
-    )

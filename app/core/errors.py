@@ -96,8 +96,9 @@ class Invalid(DomainError):
 
 
 class RateLimited(DomainError):
-    """Too often; ``retry_after_seconds`` says when to try again."""
+    """Too often; ``retry_after_seconds`` says when to try again. Only some are ``recorded`` in the audit log."""
 
+    recorded: ClassVar[bool] = False
     code = "rate-limited"
     title = "Too many requests"
 

@@ -1,9 +1,11 @@
 """Configuration: one class, read once from the environment, unknown keys refused, secrets never printed."""
 
 import os
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -16,6 +18,7 @@ from app.core.providers import OidcProvider
 PREFIX = "OVERLEGTAFEL_"
 SOCKET_RATE_DEFAULT = 50
 SOCKET_RATE_MAX_PRODUCTION = 500
+BSN_LOOK_UPS_MAX_PRODUCTION = 600
 
 _PROVIDERS = TypeAdapter(tuple[OidcProvider, ...])
 
@@ -27,6 +30,29 @@ class Mode(StrEnum):
     PRODUCTION = "production"
 
 
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """How often one may ask: a second and at once, of a session and of a source that nobody stands for.
+
+    ``bsn_look_ups`` are an account's within ten minutes.
+    """
+
+    session_rate: int
+    session_burst: int
+    public_rate: int
+    public_burst: int
+    bsn_look_ups: int
+
+
+LIMITS = MappingProxyType(
+    {
+        Mode.PRODUCTION: RequestLimits(50, 500, 10, 100, 60),
+        # A persona of the demo stands for a whole room of people, and for the programs that they try.
+        Mode.DEMO: RequestLimits(2_000, 20_000, 100, 1_000, 600),
+    }
+)
+
+
 class SettingsError(Exception):
     """The configuration cannot be used; the message is one or more sentences for the operator."""
 
@@ -36,6 +62,8 @@ class Settings(BaseSettings):
 
     ``database_url`` logs in as role ``app``. ``appender_url`` and ``stream_url`` default to the same address and
     password with the user names ``appender`` and ``stream``. ``migration_url`` is the owner's, for migration only.
+    Rates, bursts and look-ups are explained at ``RequestLimits``; ``token_refusals`` are those of a source that are
+    recorded one by one within a minute. ``fetch_ports`` are where key sets of others may be published.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -54,6 +82,14 @@ class Settings(BaseSettings):
     stream_url: SecretStr | None = None
     migration_url: SecretStr | None = None
     socket_rate: int = Field(default=SOCKET_RATE_DEFAULT, ge=1)
+    session_rate: int | None = Field(default=None, ge=1)
+    session_burst: int | None = Field(default=None, ge=1)
+    public_rate: int | None = Field(default=None, ge=1)
+    public_burst: int | None = Field(default=None, ge=1)
+    bsn_look_ups: int | None = Field(default=None, ge=1)
+    token_refusals: int = Field(default=60, ge=1)
+    fetch_ports: tuple[int, ...] = (443, 8443)
+    fetch_loopback: bool = False
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     audit_source: str = Field(default="overlegtafel", pattern="^[a-z0-9-]{1,64}$")
     oidc_providers: tuple[OidcProvider, ...] = ()
@@ -90,6 +126,10 @@ class Settings(BaseSettings):
             faults.append("OVERLEGTAFEL_KEY_DIR must not lie inside OVERLEGTAFEL_DATA_DIR in production.")
         if not self.public_url.startswith("https://"):
             faults.append("OVERLEGTAFEL_PUBLIC_URL must be an https address in production.")
+        if self.fetch_loopback:
+            faults.append("OVERLEGTAFEL_FETCH_LOOPBACK is for tests; production fetches nothing from itself.")
+        if self.limits.bsn_look_ups > BSN_LOOK_UPS_MAX_PRODUCTION:
+            faults.append(f"OVERLEGTAFEL_BSN_LOOK_UPS may not exceed {BSN_LOOK_UPS_MAX_PRODUCTION} in production.")
         if self.socket_rate > SOCKET_RATE_MAX_PRODUCTION:
             faults.append(f"OVERLEGTAFEL_SOCKET_RATE may not exceed {SOCKET_RATE_MAX_PRODUCTION} in production.")
         if any(not origin.startswith("https://") for origin in self.allowed_origins):
@@ -100,6 +140,18 @@ class Settings(BaseSettings):
     def demo(self) -> bool:
         """Whether demo personas and demo tokens exist."""
         return self.mode is Mode.DEMO
+
+    @property
+    def limits(self) -> RequestLimits:
+        """How often one may ask: what is set, else what suits the mode."""
+        usual = LIMITS[self.mode]
+        return RequestLimits(
+            session_rate=self.session_rate or usual.session_rate,
+            session_burst=self.session_burst or usual.session_burst,
+            public_rate=self.public_rate or usual.public_rate,
+            public_burst=self.public_burst or usual.public_burst,
+            bsn_look_ups=self.bsn_look_ups or usual.bsn_look_ups,
+        )
 
     @property
     def base_url(self) -> str:

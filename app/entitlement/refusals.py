@@ -1,6 +1,7 @@
 """Refusals are recorded in a transaction of their own: the one they happened in is rolled back."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
@@ -19,17 +20,21 @@ from app.core.errors import (
 )
 from app.core.ids import CaseId, PatientId
 from app.entitlement import permits
+from app.entitlement.floods import FLUSH_SECONDS, Flood
+
+REFUSED = "token:refuse"
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Where refusals are recorded."""
+    """Where refusals are recorded; ``flood`` bounds those that anybody can cause."""
 
     database: Database
     clock: Clock
     source: str
+    flood: Flood = field(default_factory=Flood)
 
 
 async def record_refusal(
@@ -45,15 +50,18 @@ async def record_refusal(
     """Record a refusal, with the case and patient of what was asked for, which the actor is never shown.
 
     ``actor`` is as much as the credential told, None when there was none at all: that is counted, not recorded; so is
-    what fails because the log cannot be written.
+    what fails because the log cannot be written. Of credentials that name nobody, a source's first are recorded, and
+    the rest as a number: see ``tell_the_rest``.
 
     Raises:
         Unavailable: the record could not be written, so the refusal is not told either.
     """
-    if isinstance(refusal, Unavailable | RateLimited):
+    if isinstance(refusal, Unavailable) or (isinstance(refusal, RateLimited) and not refusal.recorded):
         return
     if actor is None:
         log.info("request.anonymous", code=refusal.code)
+        return
+    if actor == Who() and not refusals.flood.admits(origin.access_point):
         return
     try:
         await _write(refusals, action, action_code, refusal, origin=origin, actor=actor, entity=entity)
@@ -72,7 +80,7 @@ async def _write(
     actor: Who,
     entity: tuple[str, UUID] | None,
 ) -> None:
-    denied = isinstance(refusal, Unauthenticated | Forbidden | NotFound)
+    denied = isinstance(refusal, Unauthenticated | Forbidden | NotFound | RateLimited)
     async with refusals.database.session() as db, db.begin():
         now = await permits.enter_as_time(db, refusals.clock())
         place = await permits.place_of(db, *entity) if entity else None
@@ -92,3 +100,35 @@ async def _write(
             reason=refusal.code,
         )
         await audit.record(db, [record], at=now, source=refusals.source)
+
+
+async def tell_the_rest(refusals: Refusals, *, all_of_them: bool = False) -> None:
+    """Record how many refusals of each source were counted and not recorded one by one."""
+    due = list(refusals.flood.due(all_of_them=all_of_them))
+    if not due:
+        return
+    records = [
+        Record(
+            action=REFUSED,
+            action_code=ActionCode.EXECUTE,
+            outcome=Outcome.DENIED,
+            who=Who(),
+            touch=Touch("token"),
+            origin=Origin("http", source, None),
+            reason=f"and-{more}-more",
+        )
+        for source, more in due
+    ]
+    try:
+        async with refusals.database.session() as db, db.begin():
+            now = await permits.enter_as_time(db, refusals.clock())
+            await audit.record(db, records, at=now, source=refusals.source)
+    except FAILURES as error:
+        log.warning("database.unavailable", error=type(error).__name__)
+
+
+async def run_tellings(refusals: Refusals) -> None:
+    """Tell the rest every few seconds, until cancelled."""
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        await tell_the_rest(refusals)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from app.core.columns import DIGEST, INSTANT, SEALED, TEXT, TEXTS
+from app.core.columns import DIGEST, INSTANT, JSON, SEALED, TEXT, TEXTS
 
 
 class Organisation(SQLModel, table=True):
@@ -192,3 +192,34 @@ class AccountHandover(SQLModel, table=True):
     digest: bytes = Field(primary_key=True, sa_type=DIGEST)
     account_id: UUID = Field(foreign_key="account.id", index=True)
     expires_at: datetime = Field(sa_type=INSTANT)
+
+
+class Client(SQLModel, table=True):
+    """An integration: its keys, and what it may do how often. Its status is its account's."""
+
+    __tablename__ = "client"
+    id: UUID = Field(primary_key=True, foreign_key="account.id")
+    engagement_id: UUID = Field(foreign_key="engagement.id", unique=True)
+    scopes: list[str] = Field(sa_type=TEXTS)
+    jwks: list[dict[str, str]] | None = Field(default=None, sa_type=JSON)
+    jwks_url: str | None = Field(default=None, sa_type=TEXT)
+    token_seconds: int
+    rate: int
+    dpop_required: bool
+    created_at: datetime = Field(sa_type=INSTANT)
+
+
+class ShownOnce(SQLModel, table=True):
+    """What may be shown once only, until it ends; only its digest is kept."""
+
+    __tablename__ = "shown_once"
+    digest: bytes = Field(primary_key=True, sa_type=DIGEST)
+    expires_at: datetime = Field(sa_type=INSTANT, index=True)
+
+
+class BsnAllowance(SQLModel, table=True):
+    """When an account's allowance of BSN look-ups would be whole again."""
+
+    __tablename__ = "bsn_allowance"
+    account_id: UUID = Field(primary_key=True, foreign_key="account.id")
+    whole_at: datetime = Field(sa_type=INSTANT)

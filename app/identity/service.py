@@ -14,7 +14,7 @@ from app.access.vocabulary import Acr, ClientScope, Domain, Law, Role
 from app.core.errors import NotFound, Unauthenticated
 from app.core.ids import AccountId, EngagementId, LoginSessionId, OrganisationId, new_id
 from app.crypto.digests import Digests, random_token
-from app.identity import store
+from app.identity import client_store, store
 from app.identity.sessions import Method, SessionStart
 
 TICKET_SECONDS = 30
@@ -162,6 +162,12 @@ async def engagements_in_force(db: AsyncSession, account_id: AccountId, *, now: 
         )
         for row in await store.engagements_in_force(db, account_id, now)
     ]
+
+
+async def client_rate(db: AsyncSession, client_id: UUID, now: datetime | None) -> int | None:
+    """Return how many requests a second are agreed with a client, or None if none in force is one."""
+    terms = await client_store.terms(db, client_id, now)
+    return None if terms is None else int(terms["rate"])
 
 
 async def list_sessions(db: AsyncSession, permit: SelfPermit) -> list[SessionInfo]:

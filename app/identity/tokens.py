@@ -47,6 +47,7 @@ _KID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _SCOPE = re.compile(r"(?=.{0,1024}\Z)(?:[!#-Z^-z|~]+(?: [!#-Z^-z|~]+)*)?")  # RFC 6749, section 3.3, less brackets
 _NAME = re.compile(r"[!#-\[\]-~]{1,256}")  # visible ASCII that JSON never escapes
+_JKT = re.compile(r"[A-Za-z0-9_-]{43}")
 _HEADER_NAMES = frozenset({"alg", "typ", "kid"})
 _KEY_IS = {"kty": "EC", "crv": "P-256", "alg": ALGORITHM, "use": "sig"}
 
@@ -90,6 +91,7 @@ class TokenFault(StrEnum):
     SIGNATURE = "signature"
     CLAIMS = "claims"
     TIME = "time"
+    POSSESSION = "possession"
 
 
 class TokenInvalid(Unauthenticated):
@@ -109,7 +111,8 @@ class Claims:
 
     ``auth_time``, ``iat`` and ``exp`` are seconds since 1970, UTC, ``exp`` exclusive. ``scope`` is a list separated
     by spaces, and may be empty. ``org`` is None for who acts for no organisation, ``spec`` for a role without
-    speciality, ``resp``, the responsible professional's account, for a role that works under nobody.
+    speciality, ``resp``, the responsible professional's account, for a role that works under nobody. ``cnf`` is the
+    thumbprint of the key that the token is bound to (RFC 9449); most are bound to none.
     """
 
     iss: str
@@ -127,9 +130,10 @@ class Claims:
     iat: int
     exp: int
     jti: UUID
+    cnf: str | None = None
 
 
-CLAIM_NAMES = frozenset(Claims.__slots__)
+CLAIM_NAMES = frozenset(Claims.__slots__) - {"cnf"}
 
 
 class TokenIssuer:
@@ -156,8 +160,10 @@ class TokenIssuer:
         acr: str,
         auth_time: int,
         now: int,
+        seconds: int = TOKEN_SECONDS,
+        cnf: str | None = None,
     ) -> str:
-        """Return a token in force from ``now`` for ``TOKEN_SECONDS``, with a fresh ``jti``.
+        """Return a token in force from ``now`` for ``seconds``, with a fresh ``jti``; ``cnf`` binds it to a key.
 
         Raises:
             ValueError: the verifier would refuse these claims; a token that comes back as a 401 is never signed.
@@ -176,9 +182,11 @@ class TokenIssuer:
             "acr": acr,
             "auth_time": auth_time,
             "iat": now,
-            "exp": now + TOKEN_SECONDS,
+            "exp": now + seconds,
             "jti": str(new_id()),
         }
+        if cnf is not None:
+            payload["cnf"] = {"jkt": cnf}
         try:
             raw = json.dumps(payload).encode()
             _claims(_members(raw, TokenFault.CLAIMS), issuer=self._issuer, audience=self._audience)
@@ -340,7 +348,7 @@ def _kid(header: Mapping[str, object]) -> str:
 
 def _claims(members: Mapping[str, object], *, issuer: str, audience: str) -> Claims:
     """Check every claim but for the time; exactly ours, each of its own type."""
-    if members.keys() != CLAIM_NAMES or members["iss"] != issuer or members["aud"] != audience:
+    if members.keys() - {"cnf"} != CLAIM_NAMES or members["iss"] != issuer or members["aud"] != audience:
         _refuse(TokenFault.CLAIMS)
     claims = Claims(
         iss=_text(members["iss"], _NAME),
@@ -358,6 +366,7 @@ def _claims(members: Mapping[str, object], *, issuer: str, audience: str) -> Cla
         iat=_seconds(members["iat"]),
         exp=_seconds(members["exp"]),
         jti=_id(members["jti"]),
+        cnf=_thumbprint(members["cnf"]) if "cnf" in members else None,
     )
     if not claims.iat < claims.exp <= claims.iat + TOKEN_SECONDS or claims.auth_time > claims.iat + LEEWAY_SECONDS:
         _refuse(TokenFault.CLAIMS)
@@ -373,6 +382,12 @@ def _text(value: object, pattern: re.Pattern[str]) -> str:
     if not isinstance(value, str) or pattern.fullmatch(value) is None:
         _refuse(TokenFault.CLAIMS)
     return value
+
+
+def _thumbprint(value: object) -> str:
+    if not isinstance(value, dict) or value.keys() != {"jkt"}:
+        _refuse(TokenFault.CLAIMS)
+    return _text(value["jkt"], _JKT)
 
 
 def _id(value: object) -> UUID:

@@ -188,6 +188,16 @@ OPERATIONS = {
     "importStaff": Expected(
         "post", "/organisations/{organisationId}/staff-imports", ROLE, "staff:import", "directory", CREATE, 201
     ),
+    "listClients": Expected("get", "/clients", ROLE, "client:list", "directory", READ, 200),
+    "registerClient": Expected("post", "/clients", ROLE, "client:register", "directory", CREATE, 201),
+    "readClient": Expected("get", "/clients/{clientId}", ROLE, "client:list", "directory", READ, 200),
+    "changeClient": Expected("patch", "/clients/{clientId}", ROLE, "client:change", "directory", UPDATE, 200),
+    "suspendClient": Expected(
+        "post", "/clients/{clientId}/suspension", ROLE, "client:suspend", "directory", UPDATE, 201
+    ),
+    "resumeClient": Expected(
+        "post", "/clients/{clientId}/resumption", ROLE, "client:suspend", "directory", UPDATE, 201
+    ),
     "searchAuditEvents": Expected("get", "/audit/events", ROLE, "audit:search", "log", READ, 200),
     "previewEnding": Expected(
         "get", "/engagements/{engagementId}/ending-preview", ROLE, "engagement:preview", "none", READ, 200
@@ -244,13 +254,18 @@ OUTSIDE = {
     "/.well-known/openid-configuration",
     "/api/v1/oidc-callback",
     "/api/v1/oidc-logout",
+    "/.well-known/oauth-authorization-server",
+    "/oauth/token",
+    "/oauth/revoke",
+    "/oauth/introspect",
     "/docs",
     "/docs/assets/{name}",
     "/problems",
     "/problems/{code}",
     *SCIM,
 }
-"""Addresses that are no operation: documents open to all, and the socket, whose frames are listed below."""
+"""Addresses that are no operation: documents open to all, the endpoints of OAuth, which speak its own language, and
+the socket, whose frames are listed below."""
 
 CLIENT_FRAMES = {
     "authenticate": (PUBLIC, "socket:authenticate", "none", "access"),

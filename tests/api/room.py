@@ -94,6 +94,7 @@ class Room(Table):
             "accountId": str(BY_KEY["poh"].account_id),
             "teamId": str(TEAM_ID),
             "replacementId": ABSENT,
+            "clientId": ABSENT,
             **ids,
         }
 

@@ -16,6 +16,7 @@ from app.identity.demo import BY_KEY, NURSING, PRACTICE, TEAM_ID
 from tests.api import letting_in
 from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
 from tests.api.room import ABSENT, CARE, NAME, Room, another, problem_of
+from tests.clients import new_key, public, register
 from tests.serving import Caller
 from tests.stories import account_of
 from tests.talking import talking
@@ -67,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "listSubstitutes": PROFESSIONALS | ADMINS,
     "registerSubstitute": ADMINS,
     "strikeSubstitute": ADMINS,
+    **{name: {"org-admin", "region-admin"} for name in OPERATIONS if name.endswith(("Client", "Clients"))},
     "issueTicket": FOLK,
     "beginLinking": EVERYBODY - {"integration"},
     "listExternalIdentities": EVERYBODY - {"integration"},
@@ -92,6 +94,8 @@ BODIES: dict[str, Json] = {
     "registerPatient": {"bsn": "999990019", "name": NAME, "birthDate": "1950-01-31", "neighbourhood": "limmel"},
     "searchPatients": {"family": "Lemmens", "birthDate": "1941-03-02"},
     "refuseInvitation": {"reason": "no-time"},
+    "registerClient": {"name": "Koppeling", "scopes": ["fhir:read"], "jwks": public(new_key())},
+    "changeClient": {"rate": 5},
     "recordPublicTask": {"law": "wmo2015"},
     "postMessage": {"text": "Goedemorgen"},
     "correctMessage": {"text": "Goedemiddag"},
@@ -334,6 +338,14 @@ async def _team(room: Room, name: str) -> tuple[Caller, str]:
     return admin, target(room, OPERATIONS[name], teamId=str(made["id"]), engagementId=locum)
 
 
+async def _client(room: Room, name: str) -> tuple[Caller, str]:
+    admin = await room.as_("org-admin")
+    client = await register(room.instance, "org-admin")
+    if name == "resumeClient":
+        await admin.made(f"/clients/{client.id}/suspension")
+    return admin, target(room, OPERATIONS[name], clientId=client.id)
+
+
 READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "endCurrentSession": _own_session,
     "endSession": _own_session,
@@ -363,6 +375,8 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "listOrganisations": _plain,
     **{name: _team for name, one in OPERATIONS.items() if one.action.startswith(("team:", "team-member:"))},
     **dict.fromkeys(letting_in.READY, _let_in),
+    **dict.fromkeys(("listClients", "registerClient", "readClient", "changeClient"), _client),
+    **dict.fromkeys(("suspendClient", "resumeClient"), _client),
 }
 
 

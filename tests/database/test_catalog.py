@@ -15,6 +15,7 @@ OPEN = {
     "data_key": "wrapped keys, of use only with the key folder; granted to the appender's pool alone",
     "engagement": "who works where: the directory; written under policies, not forced: the owner loads the demo",
     "organisation": "the directory, as above",
+    "shown_once": "digests of what may be shown once, noted before there is an actor",
     "realtime_ticket": "digests of single-use tickets, redeemed before there is an actor",
     "substitute": "who may stand in where; written under policies, not forced: the owner loads the demo",
     "team": "the directory, as above",
@@ -144,6 +145,7 @@ CROSSING = {
             *("end_seats", "ownerless"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
+            *("client_terms", "start_client_session"),
             *("expire_consents", "grant_inputs", "invitations", "is_me", "lapsed", "lock_case", "manages"),
             *("may_write", "opened_by_me", "oversees", "place_of", "reads_consent", "replace_grants", "seated"),
             *("standing_of", "start_session", "subjects_of"),
@@ -155,6 +157,7 @@ CROSSING = {
         )
     },
     "engagement_in_force": ["app", "appender", "stream"],
+    "take_bsn_look_up": ["stream"],
     "engagement_period": [],
     **{name: ["app"] for name in ("end_sessions_of", "keeps_account", "never_signed_in", "take_handover")},
     "mark_cases_dirty": [],

@@ -22,6 +22,7 @@ PRIVILEGES = {
         care_case: insert, select, update(status)
         case_event: insert, select, update(retracted_seq, superseded_seq)
         case_head: insert, select, update(seq)
+        client: insert, select, update(dpop_required, jwks, jwks_url, rate, scopes, token_seconds)
         consent: insert, select, update(status, withdrawal_decided_at, withdrawal_decided_by, withdrawal_method,
             withdrawn_at, withdrawn_by_engagement_id)
         consent_recipient: insert, select
@@ -45,6 +46,7 @@ PRIVILEGES = {
         realtime_ticket: delete, insert, select
         replacement: insert, select, update(cancelled_at)
         scim_user: delete, insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
+        shown_once: delete, insert, select
         subject: insert, select
         substitute: delete, insert, select
         team: insert, select, update(merged_into_id, name, status)
