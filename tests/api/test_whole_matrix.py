@@ -112,5 +112,8 @@ PUBLIC = {
     "listLogInProviders",
     "beginOidcLogIn",
     "completeOidcLogIn",
+    "beginPasskeyLogIn",
+    "logIn",
+    "enrol",
 }
 """Operations for which nobody has to sign in."""
