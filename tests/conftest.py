@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def settings_for(urls: Urls, keys: Path) -> Settings:
 _numbers = count(1)
 
 
-@pytest.fixture
-async def database(cluster: Urls) -> AsyncIterator[Urls]:
-    """A fresh copy of the template."""
+@asynccontextmanager
+async def copy_of_template(cluster: Urls) -> AsyncIterator[Urls]:
+    """Make a fresh copy of the template, and drop it when the block ends."""
     name = f"t{next(_numbers)}"
     maintenance = cluster.for_database("postgres").superuser
     connection = await asyncpg.connect(maintenance)
@@ -76,6 +77,13 @@ async def database(cluster: Urls) -> AsyncIterator[Urls]:
         await connection.execute(f"drop database {name} with (force)")
     finally:
         await connection.close()
+
+
+@pytest.fixture
+async def database(cluster: Urls) -> AsyncIterator[Urls]:
+    """A fresh copy of the template."""
+    async with copy_of_template(cluster) as urls:
+        yield urls
 
 
 @pytest.fixture
