@@ -132,6 +132,16 @@ def _entered(row: RowMapping, session_id: UUID) -> Entered:
     return Entered(actor, row["instant"])
 
 
+async def hold_factors(db: AsyncSession, actor: Actor) -> None:
+    """Let changes of the actor's ways in happen one after the other, so that no two together take the last one.
+
+    Raises:
+        SessionEnded: while this waited; a reset must not be followed by what it was to prevent.
+    """
+    if not await store.hold_factors(db, actor.login_session_id):
+        raise SessionEnded
+
+
 async def start_session(
     db: AsyncSession, start: SessionStart, *, now: datetime | None
 ) -> tuple[LoginSessionId, datetime]:

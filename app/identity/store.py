@@ -137,6 +137,11 @@ async def switch_engagement(
     return moved
 
 
+async def hold_factors(db: AsyncSession, session_id: UUID) -> bool:
+    """Let changes of the actor's ways in happen one after the other; False when its session ended meanwhile."""
+    return bool((await db.execute(text("select hold_factors(:id)"), {"id": session_id})).scalar_one())
+
+
 async def use_refresh_token(db: AsyncSession, digest: bytes, now: datetime | None) -> RowMapping | None:
     """Use a refresh token up; ``reused`` says that it was before, and that its session has been ended for that."""
     statement = text("select * from use_refresh_token(:digest, :now)")

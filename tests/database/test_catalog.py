@@ -125,6 +125,7 @@ PINNED = "search_path=pg_catalog, public, pg_temp"
 # Of codes and factors, before and after there is an actor.
 CREDENTIALS = (
     *("activate_citizen", "add_challenge", "add_enrolment", "can_log_in", "cases_of_mine", "confirm_reset"),
+    "hold_factors",
     *("count_attempt", "end_workplace", "forgive_attempt", "login_facts", "may_reset", "passkey_with"),
     *("reauthenticate", "session_factors", "take_challenge", "take_enrolment", "use_passkey", "use_password"),
     "workplace_with",

@@ -52,6 +52,7 @@ class Accepted:
     """What was accepted of an account, not yet used up."""
 
     account_id: AccountId
+    password_hash: str | None = field(default=None, repr=False)
     totp_id: UUID | None = None
     step: int | None = None
     recovery: bytes | None = None
@@ -92,12 +93,12 @@ async def check_password(means: Means, looked: Looked, shown: PasswordShown) -> 
     account_id = AccountId(facts["account_id"])
     if shown.code is not None:
         step = await _step(means, facts, shown.code, looked.now)
-        return None if step is None else Accepted(account_id, totp_id=facts["totp_id"], step=step)
+        return None if step is None else Accepted(account_id, facts["hash"], totp_id=facts["totp_id"], step=step)
     if shown.recovery_code is not None:
         digest = recovery_digest(means, shown.recovery_code)
         known = any(compare_digest(digest, one) for one in facts["recovery"])
-        return Accepted(account_id, recovery=digest) if known else None
-    return Accepted(account_id)
+        return Accepted(account_id, facts["hash"], recovery=digest) if known else None
+    return Accepted(account_id, facts["hash"])
 
 
 async def _step(means: Means, facts: RowMapping, code: str, now: datetime) -> int | None:
@@ -131,7 +132,7 @@ async def use_up(db: AsyncSession, accepted: Accepted, *, now: datetime) -> None
     """Use up what was accepted, in the transaction of what it opens.
 
     Raises:
-        LogInFailed: somebody was faster: it has been used.
+        LogInFailed: somebody was faster: it has been used, or replaced.
     """
     if accepted.passkey is not None:
         used = await store.use_passkey(db, accepted.passkey.factor_id, accepted.passkey.sign_count, now)
@@ -139,6 +140,7 @@ async def use_up(db: AsyncSession, accepted: Accepted, *, now: datetime) -> None
         used = await store.use_password(
             db,
             accepted.account_id,
+            password_hash=accepted.password_hash,
             totp_id=accepted.totp_id,
             step=accepted.step,
             recovery=accepted.recovery,

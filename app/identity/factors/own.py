@@ -21,6 +21,7 @@ from app.identity.factors.means import Means
 from app.identity.factors.passkeys import Challenge
 from app.identity.factors.passwords import name_index, require_good
 from app.identity.factors.totp import address_of, new_secret, open_secret, seal_secret, step_of
+from app.identity.service import hold_factors
 
 RECOVERY_CODES = 10
 PASSKEYS_MAX = 10
@@ -111,7 +112,7 @@ async def set_password(
     require_fresh(permit)
     require_good(login_name, password)
     password_hash = await means.passwords.hash(password)
-    await store.lock_factors(db, permit)
+    await hold_factors(db, permit.actor)
     replaced = await store.has_password(db, permit)
     try:
         await store.set_password(
@@ -134,7 +135,7 @@ async def begin_totp(db: AsyncSession, permit: SelfPermit, means: Means, *, name
     sealed = await seal_secret(
         means.crypto.data_keys, secret, factor_id=factor_id, account_id=permit.actor.account_id
     )
-    await store.lock_factors(db, permit)
+    await hold_factors(db, permit.actor)
     await store.begin_totp(db, permit, factor_id=factor_id, secret_sealed=sealed)
     return NewTotp(factor_id, secret, address_of(secret, name))
 
@@ -147,7 +148,7 @@ async def confirm_totp(db: AsyncSession, permit: SelfPermit, means: Means, code:
         Invalid: the code is not one of now.
     """
     require_fresh(permit)
-    await store.lock_factors(db, permit)
+    await hold_factors(db, permit.actor)
     pending = await store.pending_totp(db, permit)
     if pending is None:
         raise NotFound
@@ -168,7 +169,7 @@ async def new_recovery_codes(db: AsyncSession, permit: SelfPermit, means: Means,
     """Return ten codes to print, each good once beside the password; the sheet before it is void."""
     require_fresh(permit)
     codes = [new_code() for _ in range(RECOVERY_CODES)]
-    await store.lock_factors(db, permit)
+    await hold_factors(db, permit.actor)
     await store.replace_recovery_codes(
         db, permit, sheet_id=sheet_id, digests=[recovery_digest(means, code) for code in codes]
     )
@@ -201,7 +202,7 @@ async def add_passkey(
     registered = passkeys.check_registration(credential, digest, means.crypto.digests, means.party)
     if registered is None:
         raise Invalid(Fault("/credential", "not-registered", "This does not answer the challenge."))
-    await store.lock_factors(db, permit)
+    await hold_factors(db, permit.actor)
     if len(await store.passkeys(db, permit)) >= PASSKEYS_MAX:
         raise TooManyPasskeys
     try:
@@ -224,7 +225,7 @@ async def remove(db: AsyncSession, permit: SelfPermit, factor_id: UUID) -> Seque
         NotFound: there is none.
         LastWayIn: nobody could log in without it.
     """
-    await store.lock_factors(db, permit)
+    await hold_factors(db, permit.actor)
     before = await store.can_log_in(db, permit.actor.account_id)
     if not await store.remove_factor(db, permit, factor_id):
         raise NotFound

@@ -68,12 +68,6 @@ async def can_log_in(db: AsyncSession, account_id: UUID) -> bool:
     return bool((await db.execute(text("select can_log_in(:a)"), {"a": account_id})).scalar_one())
 
 
-async def lock_factors(db: AsyncSession, permit: SelfPermit) -> None:
-    """Let changes of one's factors happen one after the other, so that no two together take the last way in."""
-    statement = text("select pg_advisory_xact_lock(hashtextextended(:what, 0))")
-    await db.execute(statement, {"what": f"factors {permit.actor.account_id}"})
-
-
 async def factors(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]:
     """Return (kind, id, created_at, used_at, confirmed, remaining) of the actor's own factors, newest first."""
     statement = text(
@@ -253,14 +247,22 @@ async def use_password(
     db: AsyncSession,
     account_id: UUID,
     *,
+    password_hash: str | None,
     totp_id: UUID | None,
     step: int | None,
     recovery: bytes | None,
     now: datetime,
 ) -> bool:
-    """Note a password's use and use the second factor up; False when that was used before."""
-    statement = text("select use_password(:account, :totp, :step, :recovery, :now)")
-    values = {"account": account_id, "totp": totp_id, "step": step, "recovery": recovery, "now": now}
+    """Note a password's use and use the second factor up; False when that was used, or the password replaced."""
+    statement = text("select use_password(:account, :hash, :totp, :step, :recovery, :now)")
+    values = {
+        "account": account_id,
+        "hash": password_hash,
+        "totp": totp_id,
+        "step": step,
+        "recovery": recovery,
+        "now": now,
+    }
     return bool((await db.execute(statement, values)).scalar_one())
 
 

@@ -21,7 +21,7 @@ from app.identity.oidc.client import Providers
 from app.identity.oidc.derived import subject_digest
 from app.identity.oidc.refusals import IdentityTaken, LastWayIn, NotForThisRole
 from app.identity.oidc.rules import Proof, roles_for
-from app.identity.service import Entered, SessionEnded
+from app.identity.service import Entered, SessionEnded, hold_factors
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,12 @@ async def link(db: AsyncSession, digests: Digests, entered: Entered, proof: Proo
     """Link a proven identity to whoever entered the transaction and return its id; again changes nothing.
 
     Raises:
-        SessionEnded: the screen was locked meanwhile.
+        SessionEnded: it did meanwhile, or the screen was locked.
         IdentityTaken: the identity is another account's.
     """
     if entered.actor.locked:
         raise SessionEnded
+    await hold_factors(db, entered.actor)
     digest = subject_digest(digests, proof.issuer, proof.subject)
     identity_id = new_id()
     account_id = entered.actor.account_id
@@ -104,6 +105,7 @@ async def unlink(db: AsyncSession, permit: SelfPermit, identity_id: UUID) -> Seq
         NotFound: the actor has no such identity.
         LastWayIn: there is no other way in.
     """
+    await hold_factors(db, permit.actor)
     sessions = await store.unlink(db, permit, identity_id)
     if sessions is None:
         raise NotFound
