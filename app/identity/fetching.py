@@ -91,6 +91,11 @@ async def system_resolve(name: str, port: int) -> Sequence[str]:
     return [str(entry[4][0]) for entry in found]
 
 
+def _authorities() -> ssl.SSLContext:
+    """Return what checks certificates, made once: reading the authorities takes longer than most answers."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Fetcher:
     """Fetches small documents from addresses that others chose.
@@ -102,7 +107,7 @@ class Fetcher:
     ports: Collection[int] = PORTS
     loopback: bool = False
     resolve: Resolve = system_resolve
-    trust: ssl.SSLContext | None = None
+    trust: ssl.SSLContext = field(default_factory=_authorities)
     timeout_seconds: float = TIMEOUT_SECONDS
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -164,7 +169,7 @@ class Fetcher:
         return found[0]
 
     async def _get(self, target: Target, address: Address) -> bytes:
-        transport = httpx.AsyncHTTPTransport(verify=self.trust or True, trust_env=False, retries=0)
+        transport = httpx.AsyncHTTPTransport(verify=self.trust, trust_env=False, retries=0)
         bracketed = f"[{target.name}]" if ":" in target.name else target.name
         standard = {"https": 443, "http": 80}[target.scheme] == target.port
         headers = {

@@ -75,6 +75,7 @@ class Listener:
     port: int = 0
     asked: list[str] = field(default_factory=list)
     answers: list[bytes] = field(default_factory=list)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -99,6 +100,7 @@ async def listening(*answers: bytes) -> AsyncIterator[Listener]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving.append(asyncio.current_task())
+        listener.came.set()
         try:
             listener.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
             if listener.answers:
@@ -208,6 +210,7 @@ async def test_who_never_answers_is_waited_for_no_longer_than_agreed() -> None:
     async with listening() as here:
         with pytest.raises(FetchRefused):
             await local(timeout_seconds=0.2).fetch(here.url)
+        await here.came.wait()
 
 
 async def test_a_closed_port_looks_like_everything_else() -> None:
