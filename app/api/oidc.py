@@ -21,6 +21,7 @@ from app.audit.records import ActionCode, Outcome, Record, Touch, Who
 from app.core.errors import DomainError, Fault, Invalid
 from app.core.providers import Audience, OidcProvider
 from app.entitlement.refusals import record_refusal
+from app.identity import service as identity
 from app.identity.oidc import links, service
 from app.identity.oidc.refusals import LogInNotKnown
 from app.identity.oidc.rules import RETURN_TO_MAX, is_local_path
@@ -186,6 +187,7 @@ async def begin_linking(ctx: SelfContext, body: ExternalIdentityIn) -> OidcBegun
     asked = service.ask(services.crypto.digests, provider, fresh=False)
     # The transaction waits for the provider, for ten seconds at most; it holds no lock but on this very session.
     url = await service.authorization_url(services.providers, asked, now=int(ctx.now.timestamp()))
+    await identity.hold_factors(ctx.db, ctx.actor)
     await service.begin(
         ctx.db,
         services.crypto.digests,

@@ -134,6 +134,7 @@ class LoginSession(SQLModel, table=True):
     ended_why: str | None = Field(default=None, sa_type=TEXT)
     workplace_id: UUID | None = Field(default=None, foreign_key="workplace.id")
     two_factors_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    roles: list[str] | None = Field(default=None, sa_type=TEXTS)
 
 
 class RealtimeTicket(SQLModel, table=True):

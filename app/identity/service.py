@@ -9,7 +9,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.actor import Actor
-from app.access.policy import RolePermit, SelfPermit
+from app.access.policy import RolePermit, SelfPermit, StepUpNeeded
 from app.access.vocabulary import Acr, ClientScope, Domain, Law, Role
 from app.core.errors import NotFound, Unauthenticated
 from app.core.ids import AccountId, EngagementId, LoginSessionId, OrganisationId, new_id
@@ -137,9 +137,13 @@ async def hold_factors(db: AsyncSession, actor: Actor) -> None:
 
     Raises:
         SessionEnded: while this waited; a reset must not be followed by what it was to prevent.
+        StepUpNeeded: a provider vouches for the actor in some capacities, and a way in would open the others.
     """
-    if not await store.hold_factors(db, actor.login_session_id):
+    held = await store.hold_factors(db, actor.login_session_id)
+    if held == "ended":
         raise SessionEnded
+    if held == "narrow":
+        raise StepUpNeeded
 
 
 async def start_session(

@@ -137,9 +137,10 @@ async def switch_engagement(
     return moved
 
 
-async def hold_factors(db: AsyncSession, session_id: UUID) -> bool:
-    """Let changes of the actor's ways in happen one after the other; False when its session ended meanwhile."""
-    return bool((await db.execute(text("select hold_factors(:id)"), {"id": session_id})).scalar_one())
+async def hold_factors(db: AsyncSession, session_id: UUID) -> str:
+    """Let changes of the actor's ways in happen one after the other; return ``held``, ``ended`` or ``narrow``."""
+    held: str = (await db.execute(text("select hold_factors(:id)"), {"id": session_id})).scalar_one()
+    return held
 
 
 async def use_refresh_token(db: AsyncSession, digest: bytes, now: datetime | None) -> RowMapping | None:

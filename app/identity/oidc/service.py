@@ -225,12 +225,13 @@ async def recognise(db: AsyncSession, digests: Digests, provider: OidcProvider, 
 async def sign_in(
     db: AsyncSession, digests: Digests, issuer: TokenIssuer, known: Known, *, delivery: Delivery, now: datetime | None
 ) -> SignedIn:
-    """Begin a session for somebody whom a provider proved, in an engagement that the provider is for.
+    """Begin a session for somebody whom a provider proved, in the engagements that the provider is for and no other.
 
     Raises:
         NotForThisRole: there is none in force.
     """
-    engagement = await store.engagement_for(db, known.account_id, roles_for(known.provider.audience), now)
+    roles = roles_for(known.provider.audience)
+    engagement = await store.engagement_for(db, known.account_id, roles, now)
     if engagement is None:
         raise NotForThisRole
     signed_in = await signing_in.sign_in(
@@ -251,6 +252,7 @@ async def sign_in(
         identity_id=known.identity_id,
         issuer=known.provider.issuer,
         provider_session=known.provider_session,
+        roles=roles,
     )
     return signed_in
 

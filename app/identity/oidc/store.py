@@ -78,10 +78,17 @@ async def note_session(
     identity_id: UUID,
     issuer: str,
     provider_session: bytes | None,
+    roles: Collection[str],
 ) -> None:
-    """Say where a session came from, so that it ends with the provider's."""
-    statement = text("select note_oidc_session(:session, :identity, :issuer, :theirs)")
-    values = {"session": session_id, "identity": identity_id, "issuer": issuer, "theirs": provider_session}
+    """Say where a session came from, so that it ends with the provider's, and in which roles it may act."""
+    statement = text("select note_oidc_session(:session, :identity, :issuer, :theirs, :roles)")
+    values = {
+        "session": session_id,
+        "identity": identity_id,
+        "issuer": issuer,
+        "theirs": provider_session,
+        "roles": sorted(roles),
+    }
     await db.execute(statement, values)
 
 
