@@ -1,6 +1,6 @@
 """Messages: posting (through the appender), reading, correcting, retracting, and what one wrote oneself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -244,6 +244,11 @@ async def retract_message(ctx: CaseContext, message_id: MessageIdPath, body: Ret
     return RetractionOut(id=message_id, thread_id=entity.thread_id, status="retracted", reason=body.reason)
 
 
+def contribution_outs(found: Sequence[MessageInfo], people: Mapping[UUID, Person]) -> list[ContributionOut]:
+    """Return messages as who wrote them, or keeps them, sees them."""
+    return [ContributionOut(case_id=info.case_id, **_fields(info, people)) for info in found]
+
+
 @router.get("/contributions")
 @operation(Scope.SELF, Action.CONTRIBUTION_LIST, ActionCode.READ, Content.CASE)
 async def list_contributions(ctx: SelfContext, query: ContributionsQuery) -> ContributionsOut:
@@ -274,6 +279,4 @@ async def list_contributions(ctx: SelfContext, query: ContributionsQuery) -> Con
         )
     )
     cursor = next_cursor(ctx, shown[-1].at, shown[-1].id, label) if len(found) > query.limit else None
-    return ContributionsOut(
-        items=[ContributionOut(case_id=info.case_id, **_fields(info, people)) for info in shown], next_cursor=cursor
-    )
+    return ContributionsOut(items=contribution_outs(shown, people), next_cursor=cursor)

@@ -3,13 +3,13 @@
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     password with the user names ``appender`` and ``stream``. ``migration_url`` is the owner's, for migration only.
     Rates, bursts and look-ups are explained at ``RequestLimits``; ``token_refusals`` are those of a source that are
     recorded one by one within a minute. ``fetch_ports`` are where key sets of others may be published.
+    ``trusted_proxies`` are the addresses or networks whose ``X-Forwarded-For`` says where a request comes from;
+    without them it is whoever connects.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
     public_url: str = ""
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     workers: int = Field(default=1, ge=1, le=64)
     data_dir: Path | None = None
     key_dir: Path | None = None
@@ -94,6 +97,14 @@ class Settings(BaseSettings):
     audit_source: str = Field(default="overlegtafel", pattern="^[a-z0-9-]{1,64}$")
     oidc_providers: tuple[OidcProvider, ...] = ()
     oidc_providers_file: Path | None = None
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for network in given:
+            if ip_network(network, strict=False).prefixlen == 0:
+                raise ValueError("Whoever connects is no proxy: name addresses or networks.")
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -114,6 +114,16 @@ class TeamMember(SQLModel, table=True):
     valid_until: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
+class DossierKeeper(SQLModel, table=True):
+    """Who of an organisation reads what its people wrote, when those have gone."""
+
+    __tablename__ = "dossier_keeper"
+    organisation_id: UUID = Field(primary_key=True, foreign_key="organisation.id")
+    engagement_id: UUID = Field(primary_key=True, foreign_key="engagement.id")
+    named_by_engagement_id: UUID = Field(foreign_key="engagement.id")
+    named_at: datetime = Field(sa_type=INSTANT)
+
+
 class LoginSession(SQLModel, table=True):
     """A signed-in device. A token is worth nothing once this row has ended."""
 

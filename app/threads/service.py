@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.policy import CasePermit, Cell, SelfPermit
+from app.access.policy import CasePermit, Cell, RolePermit, SelfPermit
 from app.access.vocabulary import Category, Domain
 from app.core.errors import Conflict, Fault, Forbidden, Invalid, NotFound
 from app.core.ids import EngagementId, EventId, MessageId, PatientId, ThreadId, new_id
@@ -286,4 +286,19 @@ async def contributions(
     """Return what the actor wrote, newest first, also after its rights ended (ground ``author``)."""
     await store.through_door(db, "contributions")
     rows = await store.contributions(db, permit, case_id=case_id, before=before, limit=limit)
+    return await _messages(crypto, rows)
+
+
+async def dossier(
+    db: AsyncSession,
+    permit: RolePermit,
+    crypto: Crypto,
+    *,
+    case_id: UUID | None,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[MessageInfo]:
+    """Return what the organisation's people wrote, newest first, to who keeps its dossiers (ground ``author``)."""
+    await store.through_door(db, "dossier")
+    rows = await store.dossier(db, permit, case_id=case_id, before=before, limit=limit)
     return await _messages(crypto, rows)

@@ -9,7 +9,7 @@ from sqlalchemy import Row, insert, text
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.policy import CasePermit, SelfPermit
+from app.access.policy import CasePermit, RolePermit, SelfPermit
 from app.threads.model import Thread
 
 _THREAD = """
@@ -99,7 +99,7 @@ async def mark(db: AsyncSession, permit: CasePermit, message_id: UUID, *, column
 
 
 async def through_door(db: AsyncSession, door: str) -> None:
-    """Say, for this transaction, by which door rows are read: ``contributions`` or ``retracted``."""
+    """Say, for this transaction, by which door rows are read: ``contributions``, ``dossier`` or ``retracted``."""
     await db.execute(text("select set_config('app.door', :door, true)"), {"door": door})
 
 
@@ -121,4 +121,19 @@ async def contributions(
         "last": last or UUID(int=0),
         "limit": limit,
     }
+    return (await db.execute(statement, values)).all()
+
+
+async def dossier(
+    db: AsyncSession, permit: RolePermit, *, case_id: UUID | None, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[Row[Any]]:
+    """Return what the people of the actor's organisation wrote, newest first; nothing to who keeps no dossiers."""
+    statement = text(
+        _MESSAGE + " where e.type in ('message.posted', 'message.corrected') and keeps_dossier(e.actor_engagement_id)"
+        " and (cast(:case as uuid) is null or e.case_id = :case)"
+        " and (cast(:at as timestamptz) is null or (e.at, e.id) < (:at, :last))"
+        " order by e.at desc, e.id desc limit :limit"
+    )
+    at, last = before or (None, None)
+    values = {"case": case_id, "at": at, "last": last or UUID(int=0), "limit": limit}
     return (await db.execute(statement, values)).all()

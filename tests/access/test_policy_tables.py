@@ -115,7 +115,11 @@ OF_A_PERSON = {
 RESETS = {Action.FACTOR_RESET_CONFIRM, Action.FACTOR_RESET_LIST, Action.FACTOR_RESET_REQUEST}
 OF_OTHERS = {Action.SESSION_END_OTHER, Action.SESSION_LIST_OTHER}
 OF_STAFF = (
-    {action for action in Action if action.partition(":")[0] in {"client", "engagement", "substitute", "team-member"}}
+    {
+        action
+        for action in Action
+        if action.partition(":")[0] in {"client", "dossier-keeper", "engagement", "substitute", "team-member"}
+    }
     | {
         Action.ENROLMENT_ISSUE,
         Action.ORGANISATION_LIST,

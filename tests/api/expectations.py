@@ -210,6 +210,28 @@ OPERATIONS = {
     "endReplacement": Expected(
         "post", "/replacements/{replacementId}/ending", ROLE, "replacement:end", "directory", UPDATE, 201
     ),
+    "listDossierKeepers": Expected(
+        "get", "/organisations/{organisationId}/dossier-keepers", ROLE, "dossier-keeper:list", "directory", READ, 200
+    ),
+    "nameDossierKeeper": Expected(
+        "post",
+        "/organisations/{organisationId}/dossier-keepers",
+        ROLE,
+        "dossier-keeper:name",
+        "directory",
+        CREATE,
+        201,
+    ),
+    "endDossierKeeper": Expected(
+        "delete",
+        "/organisations/{organisationId}/dossier-keepers/{engagementId}",
+        ROLE,
+        "dossier-keeper:end",
+        "none",
+        DELETE,
+        204,
+    ),
+    "listDossierContributions": Expected("get", "/dossier-contributions", ROLE, "dossier:read", "case", READ, 200),
     "listSubstitutes": Expected(
         "get", "/organisations/{organisationId}/substitutes", ROLE, "substitute:list", "directory", READ, 200
     ),

@@ -65,6 +65,10 @@ ALLOWED: dict[str, set[str]] = {
     "startReplacement": PROFESSIONALS,
     "listReplacements": PROFESSIONALS,
     "endReplacement": PROFESSIONALS,
+    "listDossierKeepers": PROFESSIONALS | ADMINS,
+    "nameDossierKeeper": ADMINS,
+    "endDossierKeeper": ADMINS,
+    "listDossierContributions": PROFESSIONALS,
     "listSubstitutes": PROFESSIONALS | ADMINS,
     "registerSubstitute": ADMINS,
     "strikeSubstitute": ADMINS,
@@ -137,6 +141,7 @@ async def body_of(room: Room, name: str) -> Json | None:
         "giveConsent": lambda: _known(room.consent_body()),
         "endEngagement": lambda: _known({}),
         "startReplacement": lambda: _known(replacement_body()),
+        "nameDossierKeeper": lambda: _known({"engagementId": str(BY_KEY["gp"].engagement_id)}),
         "registerSubstitute": lambda: _known({"engagementId": str(BY_KEY["gp-other"].engagement_id)}),
         "openThread": lambda: _known({"patientId": room.patient_id, "category": CARE, "title": "Titel"}),
     }
@@ -346,6 +351,17 @@ async def _client(room: Room, name: str) -> tuple[Caller, str]:
     return admin, target(room, OPERATIONS[name], clientId=client.id)
 
 
+async def _keeper(room: Room, name: str) -> tuple[Caller, str]:
+    admin, gp = await room.as_("org-admin"), BY_KEY["gp"].engagement_id
+    await admin.post(f"/organisations/{PRACTICE.id}/dossier-keepers", {"engagementId": str(gp)})
+    return admin, target(room, OPERATIONS[name], organisationId=str(PRACTICE.id), engagementId=str(gp))
+
+
+async def _keeps(room: Room, name: str) -> tuple[Caller, str]:
+    await _keeper(room, "endDossierKeeper")
+    return await room.as_("gp"), target(room, OPERATIONS[name])
+
+
 READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "endCurrentSession": _own_session,
     "endSession": _own_session,
@@ -363,6 +379,10 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "previewEnding": _admin,
     "endEngagement": _colleague,
     "endReplacement": _replacement,
+    "listDossierKeepers": _own_practice,
+    "nameDossierKeeper": _own_practice,
+    "endDossierKeeper": _keeper,
+    "listDossierContributions": _keeps,
     "listSubstitutes": _own_practice,
     "registerSubstitute": _own_practice,
     "strikeSubstitute": _own_practice,

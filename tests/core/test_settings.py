@@ -37,6 +37,8 @@ def test_a_safe_production_is_accepted_and_prints_no_secret(monkeypatch: pytest.
         ("OVERLEGTAFEL_ALLOWED_ORIGINS", '["http://evil.example"]', "https"),
         ("OVERLEGTAFEL_DATA_DIR", "/etc/overlegtafel", "inside"),
         ("OVERLEGTAFEL_SOCKET_RAET", "50", "OVERLEGTAFEL_SOCKET_RAET"),
+        ("OVERLEGTAFEL_TRUSTED_PROXIES", '["0.0.0.0/0"]', "proxy"),
+        ("OVERLEGTAFEL_TRUSTED_PROXIES", '["*"]', "OVERLEGTAFEL_TRUSTED_PROXIES"),
         ("OVERLEGTAFEL_PORT", SECRET, "OVERLEGTAFEL_PORT"),
         ("OVERLEGTAFEL_MODE", "demo", "production"),
     ],

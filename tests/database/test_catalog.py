@@ -143,7 +143,7 @@ CROSSING = {
         name: ["app"]
         for name in (
             *("account_with_bsn", "administers", "announces", "case_access", "cases_of", "chained"),
-            *("end_seats", "ownerless"),
+            *("end_seats", "keeps_dossier", "may_keep_dossiers", "ownerless"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
             *("client_terms", "start_client_session"),
@@ -162,7 +162,6 @@ CROSSING = {
     "engagement_period": [],
     **{name: ["app"] for name in ("end_sessions_of", "keeps_account", "never_signed_in", "take_handover")},
     "mark_cases_dirty": [],
-    **{name: ["app"] for name in ("end_sessions_of", "keeps_account", "never_signed_in", "take_handover")},
     "mark_dirty": [],
     "note_use": ["stream"],
     "refuse_dirty": [],

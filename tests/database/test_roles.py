@@ -26,6 +26,7 @@ PRIVILEGES = {
         consent: insert, select, update(status, withdrawal_decided_at, withdrawal_decided_by, withdrawal_method,
             withdrawn_at, withdrawn_by_engagement_id)
         consent_recipient: insert, select
+        dossier_keeper: delete, insert, select
         engagement: insert, select, update(confirmed_until, employee_number, responsible_engagement_id, speciality,
             suspended_at, valid_until)
         external_identity: delete, insert, select

@@ -149,3 +149,44 @@ async def table_may_cooperate(db: AsyncSession, case_id: UUID, engagement_id: UU
     """Whether the organisations at a table may cooperate once this engagement sits there too."""
     statement = text("select table_may_cooperate(:case, :engagement)")
     return bool((await db.execute(statement, {"case": case_id, "engagement": engagement_id})).scalar_one())
+
+
+async def keepers(db: AsyncSession, permit: RolePermit, organisation_id: UUID) -> Sequence[RowMapping]:
+    """Return the dossier keepers of an organisation that the actor may know, first named first."""
+    statement = text(
+        "select engagement_id, named_at from dossier_keeper where organisation_id = :id"
+        " order by named_at, engagement_id"
+    )
+    return (await db.execute(statement, {"id": organisation_id})).mappings().all()
+
+
+async def may_keep(db: AsyncSession, permit: RolePermit, organisation_id: UUID, engagement_id: UUID) -> bool:
+    """Whether an engagement is a professional's of the organisation, and there is room for another keeper."""
+    statement = text("select may_keep_dossiers(:organisation, :engagement)")
+    values = {"organisation": organisation_id, "engagement": engagement_id}
+    return bool((await db.execute(statement, values)).scalar_one())
+
+
+async def add_keeper(db: AsyncSession, permit: RolePermit, organisation_id: UUID, engagement_id: UUID) -> None:
+    """Insert a dossier keeper."""
+    statement = text(
+        "insert into dossier_keeper (organisation_id, engagement_id, named_by_engagement_id, named_at)"
+        " values (:organisation, :engagement, :actor, :now)"
+    )
+    values = {
+        "organisation": organisation_id,
+        "engagement": engagement_id,
+        "actor": permit.actor.engagement_id,
+        "now": permit.now,
+    }
+    await db.execute(statement, values)
+
+
+async def remove_keeper(db: AsyncSession, permit: RolePermit, organisation_id: UUID, engagement_id: UUID) -> bool:
+    """Delete a dossier keeper of an organisation that the actor administers; False if there is none."""
+    statement = text(
+        "delete from dossier_keeper where organisation_id = :organisation and engagement_id = :engagement"
+        " returning engagement_id"
+    )
+    values = {"organisation": organisation_id, "engagement": engagement_id}
+    return (await db.execute(statement, values)).first() is not None
