@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -125,6 +127,20 @@ def create_app(settings: Settings, clock: Clock = database_clock) -> FastAPI:
         async with running(app, settings, clock):
             yield
 
+    app = _routed(
+        lifespan=lifespan,
+        middleware=[
+            Middleware(Conventions, public_url=settings.base_url),
+            Middleware(Guard, hosts=settings.hosts),
+        ],
+    )
+    app.add_exception_handler(HTTPException, _framework_refusal)
+    app.state.document = _document()
+    return app
+
+
+def _routed(**options: Any) -> FastAPI:
+    """Return an application with every route."""
     app = FastAPI(
         title="Overlegtafel",
         description="Digital consultation table of Dutch neighbourhood care: consent, sealed threads, live sessions.",
@@ -134,11 +150,7 @@ def create_app(settings: Settings, clock: Clock = database_clock) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
-        lifespan=lifespan,
-        middleware=[
-            Middleware(Conventions, public_url=settings.base_url),
-            Middleware(Guard, hosts=settings.hosts),
-        ],
+        **options,
     )
     for router in ROUTERS:
         app.include_router(router)
@@ -148,9 +160,13 @@ def create_app(settings: Settings, clock: Clock = database_clock) -> FastAPI:
     app.include_router(oauth.router)
     app.include_router(socket_router)
     app.router.routes.extend(reference_routes())
-    app.add_exception_handler(HTTPException, _framework_refusal)
-    app.state.document = orjson.dumps(document(app))
     return app
+
+
+@cache
+def _document() -> bytes:
+    """Return the document as it is served: the same for every application, and a second of work."""
+    return orjson.dumps(document(_routed()))
 
 
 def document(app: FastAPI) -> dict[str, object]:

@@ -23,7 +23,6 @@ from app.identity.tokens import Claims
 KEYS_MAX = 50_000
 CLIENT_BURST_SECONDS = 4
 CLIENT_KEPT_SECONDS = 30.0
-CLIENT_RATE_DEFAULT = 5
 
 
 @dataclass(slots=True)
@@ -62,7 +61,7 @@ class Rates:
         self._clock = clock
         self._now = now
         self._buckets = Buckets(now)
-        self._clients: OrderedDict[UUID, tuple[int, float]] = OrderedDict()
+        self._clients: OrderedDict[UUID, tuple[int | None, float]] = OrderedDict()
 
     async def count(self, claims: Claims) -> None:
         """Count a request of somebody whose token verified.
@@ -70,8 +69,9 @@ class Rates:
         Raises:
             RateLimited: too many of this session, or of this client over all its sessions.
         """
-        if claims.role == Role.INTEGRATION:
-            self.count_client(claims.sub, await self._rate_of(claims.sub))
+        rate = await self._rate_of(claims.sub) if claims.role == Role.INTEGRATION else None
+        if rate is not None:
+            self.count_client(claims.sub, rate)
         else:
             limits = self._limits
             self._buckets.take(claims.sid, rate=limits.session_rate, burst=limits.session_burst)
@@ -102,13 +102,13 @@ class Rates:
         limits = self._limits
         self._buckets.take(_source(host), rate=limits.public_rate, burst=limits.public_burst)
 
-    async def _rate_of(self, client_id: UUID) -> int:
+    async def _rate_of(self, client_id: UUID) -> int | None:
+        """Return a client's rate; a demo persona is an integration without a client behind it, and has none."""
         known = self._clients.get(client_id)
         if known is not None and self._now() < known[1]:
             return known[0]
         async with self._database.session() as db, db.begin():
-            # A demo persona is an integration without a client behind it.
-            rate = await identity.client_rate(db, client_id, self._clock()) or CLIENT_RATE_DEFAULT
+            rate = await identity.client_rate(db, client_id, self._clock())
         self._clients[client_id] = (rate, self._now() + CLIENT_KEPT_SECONDS)
         if len(self._clients) > KEYS_MAX:
             self._clients.popitem(last=False)

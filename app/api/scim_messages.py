@@ -122,7 +122,11 @@ def refuse(error: DomainError, _request_id: str) -> Response:
     """Return a refusal as RFC 7644, section 3.12 has it; nothing of the input stands in it."""
     problem = problem_of(error)
     scim_type = error.scim_type if isinstance(error, ScimInvalid) else None
-    if isinstance(error, Conflict) and error.code in {"engagement-exists", "registration-taken", "user-name-taken"}:
+    if isinstance(error, Conflict) and error.code in {
+        "engagement-exists",
+        "registration-of-another",
+        "user-name-taken",
+    }:
         scim_type = "uniqueness"
     detail = str(problem.body.get("detail", problem.body["title"]))
     if isinstance(error, Invalid) and error.faults:

@@ -53,7 +53,7 @@ class RegistrationTaken(Conflict):
     Whoever has an account already lets another organisation add an engagement by a code: ``POST /engagement-codes``.
     """
 
-    code = "registration-taken"
+    code = "registration-of-another"
     title = "This registration stands with another account"
 
 
@@ -74,7 +74,7 @@ class OwnEngagement(Forbidden):
 class AlreadyEnrolled(Conflict):
     """Raised when a first link is asked for somebody who signed in before; a lost factor is reset by two people."""
 
-    code = "already-enrolled"
+    code = "already-signed-in"
     title = "This person has signed in before"
 
 

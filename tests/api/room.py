@@ -95,6 +95,7 @@ class Room(Table):
             "teamId": str(TEAM_ID),
             "replacementId": ABSENT,
             "clientId": ABSENT,
+            "identityId": ABSENT,
             **ids,
         }
 

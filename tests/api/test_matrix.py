@@ -141,7 +141,7 @@ async def body_of(room: Room, name: str) -> Json | None:
         "giveConsent": lambda: _known(room.consent_body()),
         "endEngagement": lambda: _known({}),
         "startReplacement": lambda: _known(replacement_body()),
-        "nameDossierKeeper": lambda: _known({"engagementId": str(BY_KEY["gp"].engagement_id)}),
+        "nameDossierKeeper": lambda: _known({"engagementId": str(BY_KEY["poh-youth"].engagement_id)}),
         "registerSubstitute": lambda: _known({"engagementId": str(BY_KEY["gp-other"].engagement_id)}),
         "openThread": lambda: _known({"patientId": room.patient_id, "category": CARE, "title": "Titel"}),
     }
@@ -189,7 +189,7 @@ async def test_a_role_that_never_may_is_forbidden_whatever_it_names(room: Room, 
 
 IDS = (
     *("caseId", "memberId", "taskId", "threadId", "messageId", "consentId"),
-    *("organisationId", "teamId", "engagementId"),
+    *("organisationId", "teamId", "engagementId", "identityId"),
 )
 NONSENSE = dict.fromkeys(IDS, "no-such-id")
 

@@ -36,7 +36,7 @@ async def test_a_fresh_link_is_for_those_alone_who_never_used_one(house: House) 
     again = await admin.made(path)
     assert again["code"] != made["enrolment"]["code"]  # type: ignore[index]
     await house.signed_in(str(made["id"]))
-    assert code_of(await admin.post(path)) == (409, "already-enrolled")
+    assert code_of(await admin.post(path)) == (409, "already-signed-in")
     assert (await (await house.as_("region-admin")).post(path)).status_code == 409
 
 
@@ -117,7 +117,7 @@ async def test_a_registration_that_another_account_has_adds_nothing_to_it(house:
     numbers = [{"kind": "big", "number": "19012345601"}]
     await admin.made(f"{HERE}/engagements", staff(registrations=numbers))
     refused = await region.post(f"{THERE}/engagements", staff(registrations=numbers))
-    assert code_of(refused) == (409, "registration-taken")
+    assert code_of(refused) == (409, "registration-of-another")
 
 
 async def test_somebody_lets_another_organisation_add_an_engagement_by_a_code_that_works_once(house: House) -> None:
