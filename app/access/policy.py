@@ -334,6 +334,8 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return None if standing.holds_category(Category.CONTACT_NETWORK, now) else NotFound()
     if action in (Action.MEMBER_INVITE, Action.PUBLIC_TASK_RECORD, Action.PUBLIC_TASK_END):
         return None if standing.oversees else Forbidden()
+    if action is Action.ACTIVATION_ISSUE:
+        return None if standing.sits else Forbidden()
     if action is Action.CONSENT_GIVE:
         may = standing.sits and (actor.role in RECORDERS or bool(standing.subject_of))
         return None if may else Forbidden()

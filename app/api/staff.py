@@ -327,6 +327,7 @@ async def create_engagement(
     made = await staffing.engage(
         ctx.db, ctx.permit, ctx.crypto, organisation_id, newcomer, EngagementId(ctx.resource_id)
     )
+    ctx.moved |= set(made.cases)
     return await _render(ctx, made.engagement_id, made.code)
 
 

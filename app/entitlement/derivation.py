@@ -89,6 +89,7 @@ async def rederive(db: AsyncSession, case_id: CaseId, *, now: datetime) -> Chang
 
     The caller holds the case's lock since before it changed an input.
     """
+    await store.hold_inputs(db, case_id)
     found = await store.grant_inputs(db, case_id)
     wanted = derive(parse_inputs(found), now=now)
     present = {_grant(row): row for row in found["grants"]}

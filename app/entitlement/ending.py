@@ -14,26 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import RolePermit
 from app.access.vocabulary import CaseRole, Domain
-from app.core.errors import Conflict, Fault, Invalid, NotFound
+from app.core.errors import Fault, Invalid, NotFound
 from app.core.ids import CaseId, EngagementId
 from app.entitlement import store
 from app.entitlement.derivation import rederive
-from app.entitlement.staffing import Effects, OwnEngagement, changeable
+from app.entitlement.staffing import Effects, SuccessorNeeded, changeable
 from app.events import service as events
 from app.events.drafts import Draft, EventType, contacts, only
 from app.identity import staff
 
 WHY = "engagement-ended"
-
-
-class SuccessorNeeded(Conflict):
-    """Raised when a case or a practice nurse would be left without anybody who answers for it; nothing was changed.
-
-    ``GET /engagements/{engagementId}/ending-preview`` lists what needs whom.
-    """
-
-    code = "successor-needed"
-    title = "Somebody has to take over first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +71,7 @@ async def end(
         Invalid: a successor is no peer of the organisation, a responsible is no GP in force, or neither is needed.
     """
     person = await changeable(db, permit, engagement_id)
-    if person.id == permit.actor.engagement_id:
-        raise OwnEngagement
-    # Locked in the one order before anything changes; a case joined since would wait for the engagement's row.
-    case_ids = list(await store.cases_of(db, [engagement_id]))
-    for case_id in case_ids:
-        await store.lock_case(db, case_id)
+    case_ids = list(await store.cases_of(db, [engagement_id]))  # held since before the engagement was
     left = await preview(db, permit, engagement_id)
     if left.cases.keys() - successors.keys() or left.responsible_for - responsibles.keys():
         raise SuccessorNeeded

@@ -11,6 +11,19 @@ from app.core.ids import CaseId
 from app.entitlement import store
 from app.entitlement.derivation import rederive
 from app.events import service as events
+from app.identity.offices import organisations
+
+
+async def hold_cases_of(db: AsyncSession, engagement_ids: Collection[UUID]) -> list[CaseId]:
+    """Lock every case of these people, in the one order, before a row of theirs is; return those cases.
+
+    Whoever derives has a case and waits for its people; whoever changes people must not wait the other way round. It
+    is every case of the person, because a session that ends raises the version of them all.
+    """
+    case_ids = list(await store.cases_of(db, await organisations.of_the_same_people(db, engagement_ids)))
+    for case_id in case_ids:
+        await store.lock_case(db, case_id)
+    return case_ids
 
 
 async def rederive_for(

@@ -9,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import RolePermit
 from app.core.ids import CaseId
-from app.entitlement import store
-from app.entitlement.engagements import rederive_for
+from app.entitlement.engagements import hold_cases_of, rederive_for
 from app.identity.offices import organisations
 from app.identity.teams import service as teams
 from app.identity.teams.service import Membership
@@ -30,11 +29,9 @@ async def suspend_organisation(db: AsyncSession, permit: RolePermit, organisatio
     Raises:
         NotFound, NotActive: as :func:`app.identity.offices.organisations.mark_suspended`.
     """
-    await organisations.mark_suspended(db, permit, organisation_id)
     concerned = await organisations.engagements_of(db, organisation_id, now=permit.now)
-    # Ending a session raises the version of every case of its account, so all of these are locked in one order first.
-    for case_id in await store.cases_of(db, await organisations.of_the_same_people(db, concerned)):
-        await store.lock_case(db, case_id)
+    await hold_cases_of(db, concerned)
+    await organisations.mark_suspended(db, permit, organisation_id)
     sessions = await organisations.end_sessions_of(db, concerned, why="organisation-suspended", now=permit.now)
     cases = await rederive_for(db, concerned, actor=permit.actor, why="organisation-suspended", now=permit.now)
     return Reached(cases, sessions)
@@ -46,8 +43,9 @@ async def resume_organisation(db: AsyncSession, permit: RolePermit, organisation
     Raises:
         NotFound, NotSuspended: as :func:`app.identity.offices.organisations.mark_resumed`.
     """
-    await organisations.mark_resumed(db, permit, organisation_id)
     concerned = await organisations.engagements_of(db, organisation_id, now=permit.now)
+    await hold_cases_of(db, concerned)
+    await organisations.mark_resumed(db, permit, organisation_id)
     return Reached(await rederive_for(db, concerned, actor=permit.actor, why="organisation-resumed", now=permit.now))
 
 
@@ -57,8 +55,9 @@ async def suspend_team(db: AsyncSession, permit: RolePermit, team_id: UUID) -> R
     Raises:
         NotFound, NotActive: as :func:`app.identity.teams.service.mark_suspended`.
     """
-    await teams.mark_suspended(db, permit, team_id)
     concerned = await teams.engagements_of(db, permit, team_id)
+    await hold_cases_of(db, concerned)
+    await teams.mark_suspended(db, permit, team_id)
     return Reached(await rederive_for(db, concerned, actor=permit.actor, why="team-suspended", now=permit.now))
 
 
@@ -68,8 +67,9 @@ async def resume_team(db: AsyncSession, permit: RolePermit, team_id: UUID) -> Re
     Raises:
         NotFound, NotSuspended: as :func:`app.identity.teams.service.mark_resumed`.
     """
-    await teams.mark_resumed(db, permit, team_id)
     concerned = await teams.engagements_of(db, permit, team_id)
+    await hold_cases_of(db, concerned)
+    await teams.mark_resumed(db, permit, team_id)
     return Reached(await rederive_for(db, concerned, actor=permit.actor, why="team-resumed", now=permit.now))
 
 

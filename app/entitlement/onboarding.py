@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.access.policy import RolePermit
 from app.access.vocabulary import Role
 from app.core.errors import Fault, Invalid
-from app.core.ids import AccountId, EngagementId, OrganisationId, new_id
+from app.core.ids import AccountId, CaseId, EngagementId, OrganisationId, new_id
 from app.crypto.service import Crypto
 from app.entitlement import staffing
-from app.entitlement.engagements import rederive_for
+from app.entitlement.engagements import hold_cases_of, rederive_for
 from app.entitlement.staffing import Effects, Newcomer
 from app.identity import staff
 from app.identity.capacity import Capacity, capacity_faults, domain_of, full_name, period_faults
@@ -199,6 +199,8 @@ async def _check(db: AsyncSession, permit: RolePermit, step: _Step, steps: Colle
         await _compare(db, permit, step, step.present, here)
     elif step.account_id is not None and here.names[here.by_number[entry.employee_number].id] != step.name:
         line.fault("employeeNumber", "number-of-another", "Somebody of another name has this employee number.")
+    if step.account_id == permit.actor.account_id and (step.present is None or step.changes):
+        line.fault("employeeNumber", "own-engagement", "Nobody decides this about themselves.")
 
 
 def _capacity(step: _Step, role: Role) -> Capacity:
@@ -251,6 +253,8 @@ async def _compare(db: AsyncSession, permit: RolePermit, step: _Step, present: C
     ):
         if before != after:
             step.changes[name] = after
+    if await staffing.leaves_alone(db, permit, present, step.changes):
+        line.fault("validUntil", "successor-needed", "Somebody has to take over first: end this engagement by hand.")
     step.new_numbers = {
         kind: number for kind, number in entry.registrations.items() if present.registrations.get(kind) != number
     }
@@ -271,6 +275,8 @@ async def _do(
     codes: dict[EngagementId, str] = {}
     accounts: dict[str, AccountId] = {}
     changed: list[UUID] = []
+    moved: set[CaseId] = set()
+    await hold_cases_of(db, [step.id for step in steps if step.present is not None])
     for step in sorted(steps, key=lambda one: one.entry.role is not Role.GP):
         if step.present is not None:
             if await _change(db, permit, crypto, step, step.present):
@@ -295,11 +301,12 @@ async def _do(
             step.account_id or accounts.get(number),
         )
         accounts[number] = made.account_id
+        moved.update(made.cases)
         if made.code is not None:
             codes[step.id] = made.code
-    moved = await rederive_for(db, changed, actor=permit.actor, why="engagement-changed", now=permit.now)
+    moved.update(await rederive_for(db, changed, actor=permit.actor, why="engagement-changed", now=permit.now))
     lines = [Handled(s.entry.line.number, s.outcome, (), s.id, codes.get(s.id)) for s in steps]
-    return Imported(lines, Effects(cases=set(moved)))
+    return Imported(lines, Effects(cases=moved))
 
 
 async def _change(db: AsyncSession, permit: RolePermit, crypto: Crypto, step: _Step, present: Colleague) -> bool:

@@ -133,7 +133,7 @@ async def provision(
     made = await staffing.engage(db, permit, crypto, organisation, newcomer, engagement_id)
     await _name(db, permit, crypto, organisation, engagement_id, made.account_id, wanted.naming)
     if wanted.active:
-        return Effects()
+        return Effects(cases=set(made.cases))
     return await staffing.suspend(db, permit, await staffing.changeable(db, permit, engagement_id))
 
 

@@ -24,7 +24,8 @@ async def peers(db: AsyncSession, replaced: UUID, substitute: UUID, now: datetim
     """Return how two engagements in force stand to one another; None if there are no such two."""
     statement = text(
         """
-        select r.account_id = s.account_id as same_person,
+        select r.account_id = s.account_id as same_person, s.account_id = current_account() as by_me,
+               r.organisation_id as at, s.organisation_id as of,
                (r.role, r.domain, r.law, r.speciality) is not distinct from (s.role, s.domain, s.law, s.speciality)
                    as same_profession,
                coalesce(r.organisation_id = s.organisation_id, false) as colleague,

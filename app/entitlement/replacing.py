@@ -18,9 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.access.policy import RolePermit
 from app.access.vocabulary import Role
 from app.core.errors import Conflict, Fault, Forbidden, Invalid, NotFound
-from app.core.ids import CaseId
+from app.core.ids import CaseId, OrganisationId
 from app.entitlement import replacement_store as store
 from app.entitlement.engagements import rederive_for
+from app.identity.offices import organisations
 
 REPLACEMENT_MAX = timedelta(days=92)
 
@@ -77,6 +78,7 @@ async def start(db: AsyncSession, permit: RolePermit, new: NewReplacement, *, re
     Raises:
         Forbidden: it is for somebody else than oneself or, among GPs, a colleague of the practice.
         Invalid: the period is past, empty or over 92 days, or the substitute is not a peer who may stand in there.
+        NoCooperationAgreement: they are of two organisations, and one has no recorded agreement.
         ReplacementChained, ReplacementOverlaps: see there.
     """
     actor = permit.actor
@@ -85,9 +87,13 @@ async def start(db: AsyncSession, permit: RolePermit, new: NewReplacement, *, re
     peers = await store.peers(db, replaced, new.substitute, permit.now)
     if replaced != actor.engagement_id and not (peers and peers["colleague_gp"]):
         raise Forbidden("One starts a replacement for oneself, or a GP for a colleague of the practice.")
+    if replaced != actor.engagement_id and peers is not None and peers["by_me"]:
+        raise Forbidden("Nobody makes themselves somebody else's substitute.")
     faults = [*_period_faults(begins, new.valid_until, permit.now), *_peer_faults(new, replaced, actor.role, peers)]
     if faults:
         raise Invalid(*faults)
+    assert peers is not None  # else there was a fault
+    await organisations.require_agreement(db, peers["at"], peers["of"])
     if await store.chained(db, replaced, new.substitute, begins, new.valid_until):
         raise ReplacementChained
     row = {
@@ -191,6 +197,7 @@ async def register(db: AsyncSession, permit: RolePermit, organisation_id: UUID, 
     Raises:
         NotFound: the actor does not manage that organisation.
         Invalid: there is no such professional's engagement in force.
+        NoCooperationAgreement: one of the two organisations has no recorded agreement.
         AlreadySubstitute: on the list, or working there.
     """
     if not await store.manages(db, permit, organisation_id):
@@ -198,6 +205,7 @@ async def register(db: AsyncSession, permit: RolePermit, organisation_id: UUID, 
     found = await store.professional(db, engagement_id, permit.now)
     if found is None:
         raise Invalid(Fault("/engagementId", "not-found", "There is no such engagement of a professional."))
+    await organisations.require_agreement(db, OrganisationId(organisation_id), found["organisation_id"])
     if found["organisation_id"] == organisation_id or not await store.register(
         db, permit, organisation_id, engagement_id
     ):

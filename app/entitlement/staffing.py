@@ -13,7 +13,9 @@ from app.core.errors import Conflict, Fault, Forbidden, Invalid, NotFound
 from app.core.ids import AccountId, CaseId, EngagementId, OrganisationId, new_id
 from app.crypto.digests import random_token
 from app.crypto.service import Crypto
-from app.entitlement.engagements import rederive_for
+from app.entitlement import store
+from app.entitlement.engagements import hold_cases_of, rederive_for
+from app.identity import service as identity
 from app.identity import staff
 from app.identity.capacity import (
     BY_ORGANISATION,
@@ -27,6 +29,7 @@ from app.identity.capacity import (
     period_faults,
 )
 from app.identity.enrolment import Purpose, issue_enrolment
+from app.identity.offices import organisations
 from app.identity.staff import Colleague, State
 
 ENROLMENT_LIFETIME = timedelta(days=7)
@@ -65,10 +68,20 @@ class EngagementState(Conflict):
 
 
 class OwnEngagement(Forbidden):
-    """Raised when somebody would suspend or confirm their own engagement: another admin does that."""
+    """Raised when somebody would decide what they are themselves: engage, change, suspend or confirm. Others do."""
 
     code = "own-engagement"
     title = "Nobody decides this about themselves"
+
+
+class SuccessorNeeded(Conflict):
+    """Raised when a case or a practice nurse would be left without anybody who answers for it; nothing was changed.
+
+    ``GET /engagements/{engagementId}/ending-preview`` lists what needs whom.
+    """
+
+    code = "successor-needed"
+    title = "Somebody has to take over first"
 
 
 class AlreadyEnrolled(Conflict):
@@ -94,11 +107,15 @@ class Newcomer:
 
 @dataclass(frozen=True, slots=True)
 class Engaged:
-    """An engagement that was made; ``code`` is the one-time code of a new account, shown now and never again."""
+    """An engagement that was made; ``code`` is the one-time code of a new account, shown now and never again.
+
+    ``cases`` are those where a function of the organisation sits that somebody more holds now.
+    """
 
     engagement_id: EngagementId
     account_id: AccountId
     code: str | None
+    cases: Collection[CaseId] = ()
 
 
 @dataclass(slots=True)
@@ -133,13 +150,18 @@ async def engage(
     Raises:
         NotFound: the actor does not manage the organisation, or the account named is nobody's there.
         Invalid: the capacity, period, responsible GP or a number is not right; every fault is named.
+        OwnEngagement: it would be the actor's own.
+        NoCooperationAgreement: the GP is of another practice, and one of the two has no recorded agreement.
         OrganisationInactive, EngagementExists, RegistrationTaken: see there.
     """
     await open_organisation(db, permit, organisation_id)
     faults = await newcomer_faults(db, permit, newcomer)
     if faults:
         raise Invalid(*faults)
+    await _require_agreement(db, organisation_id, newcomer.capacity.responsible_id)
     account_id = await _account_of(db, permit, crypto, newcomer)
+    if account_id == permit.actor.account_id:
+        raise OwnEngagement
     if account_id is not None:
         await _refuse_twice(db, permit, organisation_id, account_id, newcomer.capacity)
     elif newcomer.name is None:
@@ -174,6 +196,13 @@ async def newcomer_faults(db: AsyncSession, permit: RolePermit, newcomer: Newcom
         faults.append(no_responsible())
     faults += period_faults(newcomer.valid_from, newcomer.valid_until, permit.now)
     return faults + registration_faults(newcomer.registrations)
+
+
+async def _require_agreement(db: AsyncSession, organisation_id: UUID, responsible: UUID | None) -> None:
+    """Let a POH work under a GP of another practice only if both have their agreement."""
+    if responsible is not None:
+        other = await identity.organisation_of(db, EngagementId(responsible))
+        await organisations.require_agreement(db, OrganisationId(organisation_id), other)
 
 
 def registration_faults(numbers: Mapping[str, str]) -> list[Fault]:
@@ -270,7 +299,8 @@ async def take_on(
     code = None
     if account_id is None and permit.actor.role is not Role.INTEGRATION:
         code = await _code(db, permit, crypto, known)
-    return Engaged(engagement_id, known, code)
+    cases = await rederive_for(db, [engagement_id], actor=permit.actor, why="engagement-begun", now=permit.now)
+    return Engaged(engagement_id, known, code, cases)
 
 
 async def _code(db: AsyncSession, permit: RolePermit, crypto: Crypto, account_id: AccountId) -> str:
@@ -318,11 +348,16 @@ async def changeable(db: AsyncSession, permit: RolePermit, engagement_id: UUID) 
 
     Raises:
         NotFound: the actor does not manage it.
+        OwnEngagement: it is one of the actor's own.
         Forbidden: it is of a role that only the region's admin may touch.
         EngagementState: it has ended.
     """
-    if await staff.find(db, permit, engagement_id) is None:
+    seen = await staff.find(db, permit, engagement_id)
+    if seen is None:
         raise NotFound
+    if seen.account_id == permit.actor.account_id:
+        raise OwnEngagement
+    await hold_cases_of(db, [engagement_id])
     if not await staff.lock(db, permit, [engagement_id]):
         raise Forbidden("The region's admin manages this role.")
     found = await staff.find(db, permit, engagement_id)
@@ -337,11 +372,8 @@ async def suspend(db: AsyncSession, permit: RolePermit, person: Colleague) -> Ef
     """Suspend an engagement that is held: grants and the sessions that live by it end in this commit.
 
     Raises:
-        OwnEngagement: it is the actor's.
         EngagementState: it is suspended already.
     """
-    if person.id == permit.actor.engagement_id:
-        raise OwnEngagement
     if person.suspended_at is not None:
         raise EngagementState("This engagement is suspended already.")
     effects = await _apply(db, permit, [person.id], {"suspended_at": permit.now}, "engagement-suspended")
@@ -367,19 +399,17 @@ async def confirm(
 
     Raises:
         NotFound: the actor does not manage the organisation.
-        OwnEngagement: the actor's own is among them.
+        OwnEngagement: one of the actor's own is among them.
         Invalid: one is no engagement of this organisation that the actor may confirm, or has ended.
     """
     if await staff.status_of_organisation(db, permit, organisation_id) is None:
         raise NotFound
-    if permit.actor.engagement_id in engagement_ids:
-        raise OwnEngagement
+    await hold_cases_of(db, engagement_ids)
     mine = set(await staff.lock(db, permit, engagement_ids))
-    here = {
-        one.id
-        for one in await staff.colleagues(db, permit, organisation_id, ids=engagement_ids)
-        if one.id in mine and one.state is not State.ENDED
-    }
+    people = await staff.colleagues(db, permit, organisation_id, ids=engagement_ids)
+    here = {one.id for one in people if one.id in mine and one.state is not State.ENDED}
+    if any(one.account_id == permit.actor.account_id for one in people):
+        raise OwnEngagement
     faults = [
         Fault(f"/engagementIds/{index}", "not-confirmable", "This is no engagement here that can be confirmed.")
         for index, one in enumerate(engagement_ids)
@@ -397,9 +427,12 @@ async def change(db: AsyncSession, permit: RolePermit, person: Colleague, change
 
     Raises:
         Invalid: the end lies in the past, or the responsible GP is none.
+        NoCooperationAgreement: the GP is of another practice, and one of the two has no recorded agreement.
+        SuccessorNeeded: it would end sooner, and what would be left needs somebody first.
         EngagementExists: the employee number is taken.
     """
     faults: list[Fault] = []
+    named: UUID | None = None
     end = changes.get("valid_until")
     if isinstance(end, datetime):
         faults += period_faults(person.valid_from, end, permit.now)
@@ -410,6 +443,10 @@ async def change(db: AsyncSession, permit: RolePermit, person: Colleague, change
             faults.append(no_responsible())
     if faults:
         raise Invalid(*faults)
+    if "responsible_engagement_id" in changes:
+        await _require_agreement(db, person.organisation_id, named)
+    if await leaves_alone(db, permit, person, changes):
+        raise SuccessorNeeded
     number = changes.get("employee_number")
     if isinstance(number, str) and number != person.employee_number:
         await staff.status_of_organisation(db, permit, person.organisation_id)  # whoever gives numbers waits
@@ -417,6 +454,16 @@ async def change(db: AsyncSession, permit: RolePermit, person: Colleague, change
     if not changes:
         return Effects()
     return await _apply(db, permit, [person.id], changes, "engagement-changed")
+
+
+async def leaves_alone(
+    db: AsyncSession, permit: RolePermit, person: Colleague, changes: Mapping[str, object]
+) -> bool:
+    """Whether a change brings an end forward past what nobody else answers for; ending by hand names successors."""
+    end, known = changes.get("valid_until"), person.valid_until
+    sooner = isinstance(end, datetime) and (known is None or end < known)
+    left = await store.ownerless(db, permit, person.id) if sooner else None
+    return left is not None and bool(left["cases"] or left["responsibleFor"])
 
 
 async def rename(db: AsyncSession, permit: RolePermit, crypto: Crypto, person: Colleague, name: str) -> None:

@@ -40,6 +40,11 @@ async def lock_case(db: AsyncSession, case_id: CaseId) -> int:
     return int((await db.execute(text("select lock_case(:case)"), {"case": case_id})).scalar_one())
 
 
+async def hold_inputs(db: AsyncSession, case_id: CaseId) -> None:
+    """Hold the engagements that a case's grants rest on as they are, after whoever is changing one now."""
+    await db.execute(text("select hold_inputs(:case)"), {"case": case_id})
+
+
 async def cases_of(db: AsyncSession, engagement_ids: Collection[UUID]) -> Sequence[CaseId]:
     """Return every case that rests on one of these engagements, in the order in which cases are locked."""
     statement = text("select cases_of(:ids)")

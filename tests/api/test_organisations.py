@@ -157,6 +157,9 @@ async def test_a_suspended_organisation_stops_at_once_and_goes_on_where_it_was(i
         assert (answer.status_code, answer.json()["status"]) == (201, "suspended")
         assert await talk.close_code() == 4401
     assert (await nurse.get("/me")).status_code == 401
+    gp = await table.as_("gp")
+    held = {one["memberId"] for one in (await gp.get(f"/cases/{table.case_id}/access")).json()["items"]}
+    assert table.members["district-nurse"] not in held
     assert problem_of(await admin.post(f"/organisations/{NURSING.id}/suspension"))["code"] == "office-not-active"
 
     assert (await admin.post(f"/organisations/{NURSING.id}/resumption")).json()["status"] == "active"
