@@ -107,6 +107,9 @@ begin
         end if;
         v_engagements := array(select e.id from engagement e where e.organisation_id = new.id);
     elsif tg_table_name = 'team' then
+        if 'suspended' not in (old.status, new.status) then
+            return null;
+        end if;
         v_engagements := array(select t.engagement_id from team_member t where t.team_id = new.id);
     elsif tg_table_name = 'team_member' then
         v_engagements := array[coalesce(new.engagement_id, old.engagement_id)];
