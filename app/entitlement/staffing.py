@@ -64,7 +64,7 @@ class EngagementState(Conflict):
     """Raised when an engagement has ended, is suspended already, or is not suspended."""
 
     code = "engagement-state"
-    title = "The engagement's state does not allow this"
+    title = "The state of the engagement does not allow this"
 
 
 class OwnEngagement(Forbidden):

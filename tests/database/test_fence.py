@@ -166,9 +166,11 @@ async def test_one_accepts_for_oneself_alone(own_stock: Stock, connect: Connect)
 CONSENT = """
     insert into consent (case_id, id, patient_id, kind, status, from_domains, categories, both_ways, history,
                          history_from_seq, purpose, decided_by, decided_at, method, text_version, text_sha256,
-                         recorded_by_account_id, recorded_by_engagement_id, recorded_at, valid_from)
+                         recorded_by_account_id, recorded_by_engagement_id, recorded_at, valid_from,
+                         threads_from_seq)
     select $1, gen_random_uuid(), $2, $3, 'active', $4, '{medication}', true, 'all', 0, 'CAREMGT', 'patient',
-           t.at, 'oral_recorded', 'nl-2026-1', repeat('0', 64), $5, $6, t.at, t.at
+           t.at, 'oral_recorded', 'nl-2026-1', repeat('0', 64), $5, $6, t.at, t.at,
+           (select h.seq + 1 from case_head h where h.case_id = $1)
       from (select current_instant() - $7::text::interval as at) as t
 """
 

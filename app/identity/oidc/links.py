@@ -16,10 +16,11 @@ from app.core.ids import new_id
 from app.core.providers import OidcProvider
 from app.crypto.digests import Digests
 from app.identity import store as identity_store
+from app.identity.factors.own import LastWayIn
 from app.identity.oidc import store
 from app.identity.oidc.client import Providers
 from app.identity.oidc.derived import subject_digest
-from app.identity.oidc.refusals import IdentityTaken, LastWayIn, NotForThisRole
+from app.identity.oidc.refusals import IdentityTaken, NotForThisRole
 from app.identity.oidc.rules import Proof, roles_for
 from app.identity.service import Entered, SessionEnded, hold_factors
 

@@ -53,13 +53,6 @@ class IdentityTaken(Conflict):
     title = "This identity is linked to another account"
 
 
-class LastWayIn(Conflict):
-    """Without this there would be no way to log in any more: add another one first."""
-
-    code = "last-way-in"
-    title = "This is the last way in"
-
-
 class NotForThisRole(Forbidden):
     """The provider is for citizens and their relatives, or for professionals; the account is not of that kind."""
 
