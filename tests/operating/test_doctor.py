@@ -22,6 +22,7 @@ from app.cli.doctor import settings_findings
 from app.cli.findings import Finding, Level
 from app.cli.postgres import Urls
 from app.core.settings import PREFIX, Mode, Settings
+from app.core.version import API_VERSION
 from app.crypto.keyring import KeyringFolder
 from app.main import head_revision
 
@@ -390,7 +391,7 @@ def serve() -> Iterator[Serve]:
 def ours(handler: http.server.BaseHTTPRequestHandler) -> None:
     """Answer as the service behind TLS does."""
     handler.send_response(200 if handler.path == "/api/v1/health" else 404)
-    handler.send_header("API-Version", "0.1.0")
+    handler.send_header("API-Version", API_VERSION)
     handler.send_header("Strict-Transport-Security", "max-age=1")
     handler.end_headers()
 
@@ -404,7 +405,7 @@ def stranger(handler: http.server.BaseHTTPRequestHandler) -> None:
 def stripped(handler: http.server.BaseHTTPRequestHandler) -> None:
     """Answer as the service does, less a header that a proxy took away."""
     handler.send_response(200)
-    handler.send_header("API-Version", "0.1.0")
+    handler.send_header("API-Version", API_VERSION)
     handler.end_headers()
 
 
