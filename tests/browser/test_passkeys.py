@@ -15,6 +15,8 @@ from tests.staff.people import HERE, staff
 PAGE = "/api/v1/health"
 NOT_VERIFIED = {"userVerification": "discouraged"}
 
+pytestmark = pytest.mark.nightly
+
 
 def address(instance: Instance, path: str = PAGE) -> str:
     """Return the address of a page as browsers know this machine: no passkey is for a bare number."""

@@ -50,22 +50,3 @@ async def test_a_consent_both_ways_opens_the_answer_and_not_what_was_said_before
     async with talking(worker, table.case_id) as again:
         await again.settle()
         assert older not in str(again.heard)
-
-
-async def test_who_sees_nothing_of_a_patient_lifts_no_secrecy_for_them(instance: Instance) -> None:
-    table = await open_table(instance)
-    await seat(table, "social-worker")
-    await seat(table, "social-worker-2")
-    worker = await table.as_("social-worker")
-    body = {
-        "patientId": table.patient_id,
-        "kind": "lift_secrecy",
-        "recipients": [{"type": "member", "id": table.members["social-worker-2"]}],
-        "categories": [SHARED],
-        "purpose": "CAREMGT",
-        "decidedBy": {"type": "patient"},
-        "method": "oral_recorded",
-        "textVersion": "nl-2026-1",
-    }
-    answer = await worker.post(f"/cases/{table.case_id}/consents", body)
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
