@@ -15,8 +15,6 @@ from tests.staff.people import HERE, staff
 PAGE = "/api/v1/health"
 NOT_VERIFIED = {"userVerification": "discouraged"}
 
-pytestmark = pytest.mark.nightly
-
 
 def address(instance: Instance, path: str = PAGE) -> str:
     """Return the address of a page as browsers know this machine: no passkey is for a bare number."""
@@ -108,7 +106,7 @@ async def test_a_passkey_is_of_the_account_that_made_it(instance: Instance, chro
     refused = await session.post("/reauthentications", await shown(instance, other))
     assert refusal(refused) == (401, "log-in-failed")
 
-    foreign = await theirs.post("/passkeys", await registration(mine, page, excludeCredentials=[]))
+    foreign = await theirs.post("/passkeys", await registration(session, page, excludeCredentials=[]))
     assert (foreign.status_code, foreign.json()["errors"][0]["code"]) == (400, "not-registered")
 
     (held,), (known,) = await page.passkeys(), await other.passkeys()
@@ -185,7 +183,9 @@ async def elsewhere() -> AsyncIterator[int]:
 async def test_a_page_of_another_origin_gets_nobody_in(instance: Instance, chromium: Chromium) -> None:
     caller, page = await newcomer(instance, "Brouwer"), await chromium.new_page(address(instance))
     await register(caller, page)
-    assert (await log_in(instance, await shown(instance, page))).status_code == 201
+    inside = await log_in(instance, await shown(instance, page))
+    assert (await caller.get("/credentials")).status_code == 401, "a log-in ends who came in by a code"
+    caller = Caller(instance, "Brouwer", inside.json()["accessToken"])
     made = (await instance.http.post("/passkey-challenges", json={})).json()
     async with elsewhere() as port:
         # By number, and beside us under our host: the browser sees that the passkey is not for such a page.
