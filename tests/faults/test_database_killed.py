@@ -84,9 +84,9 @@ async def test_what_was_acknowledged_outlives_the_database_and_nothing_is_told_t
     listed: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = (
-            await poh.get(f"/threads/{medication}/messages", limit=100, **({"cursor": cursor} if cursor else {}))
-        ).json()
+        answer = await poh.get(f"/threads/{medication}/messages", limit=100, **({"cursor": cursor} if cursor else {}))
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
         listed += [item["id"] for item in page["items"]]
         cursor = page["nextCursor"]
     assert listed == heard
