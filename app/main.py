@@ -224,7 +224,11 @@ async def running(app: FastAPI, settings: Settings, clock: Clock) -> AsyncIterat
         on_appended=appended,
     )
     issuer = TokenIssuer(crypto.signing, settings.base_url, AUDIENCE)
-    providers = Providers(settings.identity_providers(), settings.base_url + oidc_browser.CALLBACK)
+    providers = Providers(
+        settings.identity_providers(),
+        settings.base_url + oidc_browser.CALLBACK,
+        timeout_seconds=settings.oidc_timeout_seconds,
+    )
     means = means_of(settings, database, clock, crypto, issuer)
     verifier = TokenVerifier(crypto.signing, settings.base_url, AUDIENCE)
     fetcher = Fetcher(ports=settings.fetch_ports, loopback=settings.fetch_loopback)

@@ -63,7 +63,8 @@ class Context(Generic[P]):
     ``resource_id`` is the id for what a creating operation makes. ``touched`` becomes audit records in the same
     commit; when it stays empty the record names the permitted case or the actor's own list. ``if_match`` is what an
     update says it is based on; ``headers`` and ``cookies`` (``Set-Cookie`` values) go out with the answer.
-    ``browser`` is the one that asks, if it does so by its cookie.
+    ``browser`` is the one that asks, if it does so by its cookie. ``prepared`` is what the operation's ``prepare``
+    fetched before the transaction.
     """
 
     services: Services
@@ -82,6 +83,7 @@ class Context(Generic[P]):
     headers: dict[str, str] = field(default_factory=dict)
     cookies: list[str] = field(default_factory=list)
     browser: Browser | None = None
+    prepared: object = None
 
     @property
     def crypto(self) -> Crypto:

@@ -198,9 +198,10 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
         return _with_cookies(Response(content, status, media_type=operation.dialect.answers), public.cookies)
     if operation.appends:
         return await _handle_append(incoming, endpoint, inputs, raw, status)
+    prepared = await _prepared(incoming, inputs, raw)
     for again in range(RUNS_MAX, 0, -1):
         try:
-            return await _handle_once(incoming, endpoint, inputs, raw, status)
+            return await _handle_once(incoming, endpoint, inputs, (raw, prepared), status)
         except DBAPIError as error:
             # Two waited for one another, and this one was rolled back so that the other could go on; or a connection
             # that had rested in the pool was gone, and for a read nothing depends on how far it came.
@@ -210,14 +211,16 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
     raise AssertionError("the last run returns or raises")
 
 
-async def _handle_once(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, raw: bytes, status: int) -> Response:
-    """Permit, run and record in one transaction, commit, answer."""
-    operation, request = incoming.operation, incoming.request
+async def _handle_once(
+    incoming: Incoming, endpoint: Endpoint, inputs: Inputs, given: tuple[bytes, object], status: int
+) -> Response:
+    """Permit, run and record in one transaction, commit, answer; ``given`` is the body and what was prepared."""
+    (raw, prepared), operation, request = given, incoming.operation, incoming.request
     async with incoming.services.database.session() as db:
         async with db.begin():
             ids = {name: parse_id(request.path_params[alias]) for name, alias in inputs.path.items()}
             context = await _permit(incoming, db, ids)
-            context.if_match = _if_match(request)
+            context.if_match, context.prepared = _if_match(request), prepared
             arguments, key = _arguments(request, raw, inputs, ids, operation)
             output, replayed = await _run(incoming, context, endpoint, arguments, (key, raw))
             await _record(incoming, context, replayed=replayed)
@@ -225,6 +228,18 @@ async def _handle_once(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, r
             answer = _with_cookies(answer, context.cookies)
         await incoming.services.after_commit(context.moved, context.ended_sessions)
     return answer
+
+
+async def _prepared(incoming: Incoming, inputs: Inputs, raw: bytes) -> object:
+    """Return what the operation fetches elsewhere before its transaction; the refusal of a bad body comes later."""
+    prepare = incoming.operation.prepare
+    if prepare is None or inputs.body is None:
+        return None
+    try:
+        body = bodies.read_body(raw, inputs.body)
+    except Invalid:
+        return None
+    return await prepare(incoming.services, body)
 
 
 async def _authenticated_body(incoming: Incoming) -> bytes:

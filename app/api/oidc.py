@@ -1,6 +1,7 @@
 """Log-in with an OpenID provider elsewhere, and the identities that are linked to one's account."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, Field
 from app.access.vocabulary import Action
 from app.api.bodies import Body, unfit
 from app.api.cookies import secrets_in
-from app.api.deps import PublicContext, SelfContext
+from app.api.deps import PublicContext, SelfContext, Services
 from app.api.edge import OperationRoute
 from app.api.operations import Content, Out, Scope, operation
 from app.api.schemas import At, PageQuery, page_of
@@ -23,7 +24,7 @@ from app.core.providers import Audience, OidcProvider
 from app.entitlement.refusals import record_refusal
 from app.identity import service as identity
 from app.identity.oidc import links, service
-from app.identity.oidc.refusals import LogInNotKnown
+from app.identity.oidc.refusals import LogInNotKnown, ProviderUnavailable
 from app.identity.oidc.rules import RETURN_TO_MAX, is_local_path
 from app.identity.signing_in import Delivery, SignedIn
 
@@ -176,29 +177,51 @@ async def _complete(ctx: PublicContext, code: str) -> SignedIn:
     return signed_in
 
 
+@dataclass(frozen=True, slots=True)
+class _ToLink:
+    """A linking to begin, and where to go for it; nowhere when the provider does not answer."""
+
+    asking: service.Asking
+    url: str | None
+
+
+async def _ask_to_link(services: Services, body: ExternalIdentityIn) -> _ToLink | None:
+    """Ask the provider, before the transaction: none waits for somebody else's service."""
+    provider = services.providers.named(body.provider)
+    if provider is None:
+        return None
+    asking = service.ask(services.crypto.digests, provider, fresh=False)
+    try:
+        return _ToLink(
+            asking, await service.authorization_url(services.providers, asking, now=present_second(services))
+        )
+    except ProviderUnavailable:
+        return _ToLink(asking, None)
+
+
 @router.post("/external-identities", status_code=201)
-@operation(Scope.SELF, Action.CREDENTIAL_ADD, ActionCode.EXECUTE, Content.NONE)
+@operation(Scope.SELF, Action.CREDENTIAL_ADD, ActionCode.EXECUTE, Content.NONE, prepare=_ask_to_link)
 async def begin_linking(ctx: SelfContext, body: ExternalIdentityIn) -> OidcBegunOut:
     """Begin linking an identity to one's account: from then on one logs in with it. Needs a factor shown just now."""
     services = ctx.services
     provider = _provider(ctx, body.provider)
     links.require_may_link(ctx.actor, now=ctx.now)
     await links.require_audience(ctx.db, ctx.actor, provider, now=ctx.now)
-    asked = service.ask(services.crypto.digests, provider, fresh=False)
-    # The transaction waits for the provider, for ten seconds at most; it holds no lock but on this very session.
-    url = await service.authorization_url(services.providers, asked, now=int(ctx.now.timestamp()))
+    to_link = ctx.prepared
+    if not isinstance(to_link, _ToLink) or to_link.url is None:
+        raise ProviderUnavailable
     await identity.hold_factors(ctx.db, ctx.actor)
     await service.begin(
         ctx.db,
         services.crypto.digests,
-        asked,
+        to_link.asking,
         delivery=Delivery.COOKIE,
         return_to=body.return_to,
         linking=ctx.actor,
         now=ctx.now,
     )
-    ctx.cookies.append(cookie_of(asked.browser_secret))
-    return OidcBegunOut(authorization_url=url)
+    ctx.cookies.append(cookie_of(to_link.asking.browser_secret))
+    return OidcBegunOut(authorization_url=to_link.url)
 
 
 @router.get("/external-identities")
@@ -233,7 +256,12 @@ def _provider(ctx: PublicContext | SelfContext, key: str) -> OidcProvider:
 
 def seconds_of(ctx: PublicContext) -> int:
     """Return the present instant in seconds, for what is compared with another's clock."""
-    return int((ctx.services.clock() or datetime.now(UTC)).timestamp())
+    return present_second(ctx.services)
+
+
+def present_second(services: Services) -> int:
+    """Return the present instant in seconds."""
+    return int((services.clock() or datetime.now(UTC)).timestamp())
 
 
 def cookie_of(secret: str) -> str:

@@ -70,6 +70,7 @@ class Operation:
     appends: bool = False
     demo: bool = False
     dialect: Dialect = JSON
+    prepare: Callable[[Any, Any], Awaitable[object]] | None = None
 
     @property
     def limited(self) -> bool:
@@ -98,6 +99,7 @@ def operation(
     appends: bool = False,
     demo: bool = False,
     dialect: Dialect = JSON,
+    prepare: Callable[[Any, Any], Awaitable[object]] | None = None,
 ) -> Callable[[F], F]:
     """Declare an endpoint; see :class:`Operation`.
 
@@ -108,7 +110,9 @@ def operation(
         raise TypeError(f"{action}: an operation on a case names the thing in its path, and no other does")
 
     def declare(endpoint: F) -> F:
-        declared = Operation(scope, action, audit, content, entity, replay, body_optional, appends, demo, dialect)
+        declared = Operation(
+            scope, action, audit, content, entity, replay, body_optional, appends, demo, dialect, prepare
+        )
         endpoint.operation = declared  # type: ignore[attr-defined]  # read back by OperationRoute
         # The first parameter is the edge's to give; the framework, which documents the others, must not see it.
         whole = signature(endpoint)

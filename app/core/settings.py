@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     recorded one by one within a minute. ``fetch_ports`` are where key sets of others may be published.
     ``trusted_proxies`` are the addresses or networks whose ``X-Forwarded-For`` says where a request comes from;
     without them it is whoever connects.
+    ``oidc_timeout_seconds`` bounds each step of a request to a provider; the whole may take twice as long.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     audit_source: str = Field(default="overlegtafel", pattern="^[a-z0-9-]{1,64}$")
     oidc_providers: tuple[OidcProvider, ...] = ()
     oidc_providers_file: Path | None = None
+    oidc_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -25,6 +25,8 @@ def provider() -> Iterator[Provider]:
 async def house(settings: Settings, provider: Provider) -> AsyncIterator[House]:
     """An instance that is registered with the provider."""
     known = provider.configured()
-    async with serve(settings.model_copy(update={"oidc_providers": (known,)})) as instance:
+    async with serve(
+        settings.model_copy(update={"oidc_providers": (known,), "oidc_timeout_seconds": 60.0})
+    ) as instance:
         await provider.register(known.client_id, instance.url)
         yield House(instance, provider)

@@ -68,9 +68,12 @@ class Tokens:
 class Providers:
     """The configured providers, and what was learnt about each, for an hour."""
 
-    def __init__(self, configured: Sequence[OidcProvider], redirect_uri: str) -> None:
+    def __init__(
+        self, configured: Sequence[OidcProvider], redirect_uri: str, *, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         self._by_key = {provider.key: provider for provider in configured}
         self._redirect_uri = redirect_uri
+        self._timeout_seconds = timeout_seconds
         self._client: httpx.AsyncClient | None = None
         self._metadata: dict[str, tuple[float, Metadata]] = {}
         self._keys: dict[str, tuple[float, Sequence[Jwk]]] = {}
@@ -222,11 +225,11 @@ class Providers:
             ProviderUnavailable: none came in time, or it is too long, or no such thing.
         """
         if self._client is None:
-            self._client = httpx.AsyncClient(follow_redirects=False, timeout=TIMEOUT_SECONDS)
+            self._client = httpx.AsyncClient(follow_redirects=False, timeout=self._timeout_seconds)
         asked = {"Accept": "application/json", **(headers or {})}
         try:
             async with (
-                asyncio.timeout(2 * TIMEOUT_SECONDS),
+                asyncio.timeout(2 * self._timeout_seconds),
                 self._client.stream(method, address, data=fields, headers=asked) as answer,
             ):
                 raw = b""
