@@ -313,7 +313,9 @@ def authorize(actor: Actor, action: Action, standing: Standing | None, *, now: d
 _ON_THREADS = frozenset({Action.THREAD_READ, Action.MESSAGE_LIST, Action.MESSAGE_POST, Action.THREAD_TYPING})
 _ON_MESSAGES = frozenset({Action.MESSAGE_READ, Action.MESSAGE_CORRECT, Action.MESSAGE_RETRACT})
 _WRITING = frozenset({Action.MESSAGE_POST, Action.THREAD_TYPING, Action.MESSAGE_CORRECT})
-_ON_CONSENTS = frozenset({Action.CONSENT_READ, Action.CONSENT_PREVIEW, Action.CONSENT_WITHDRAW})
+_ON_CONSENTS = frozenset(
+    {Action.CONSENT_READ, Action.CONSENT_PREVIEW, Action.CONSENT_WITHDRAW, Action.CONSENT_DECIDE}
+)
 _ON_INVITATIONS = frozenset({Action.INVITATION_ACCEPT, Action.INVITATION_REFUSE})
 
 
@@ -328,6 +330,8 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return NotFound()
     if action in _ON_THREADS or action in _ON_MESSAGES:
         return _message_denial(actor, action, standing, now)
+    if action is Action.CONSENT_DECIDE and standing.entity.readable:
+        return None if _records_consent(actor, standing) else Forbidden()
     if action in _ON_CONSENTS:
         return None if standing.entity.readable else NotFound()
     if action is Action.MEMBER_LIST:
@@ -336,10 +340,13 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return None if standing.oversees else Forbidden()
     if action is Action.ACTIVATION_ISSUE:
         return None if standing.sits else Forbidden()
-    if action is Action.CONSENT_GIVE:
-        may = standing.sits and (actor.role in RECORDERS or bool(standing.subject_of))
-        return None if may else Forbidden()
+    if action in (Action.CONSENT_ASK, Action.CONSENT_GIVE):
+        return None if _records_consent(actor, standing) else Forbidden()
     return None
+
+
+def _records_consent(actor: Actor, standing: Standing) -> bool:
+    return standing.sits and (actor.role in RECORDERS or bool(standing.subject_of))
 
 
 def _message_denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> DomainError | None:

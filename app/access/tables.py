@@ -21,7 +21,7 @@ from app.access.vocabulary import (
     Speciality,
 )
 
-POLICY_VERSION = "2026-2"
+POLICY_VERSION = "2026-3"
 
 C = Category
 READ, WRITE = False, True
@@ -143,6 +143,8 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.CLIENT_LIST: _ADMINS,
         Action.CLIENT_REGISTER: _ADMINS,
         Action.CLIENT_SUSPEND: _ADMINS,
+        Action.CONSENT_ASK: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
+        Action.CONSENT_DECIDE: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
         Action.CONSENT_GIVE: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
         Action.CONSENT_LIST: _CASE_FOLK,
         Action.CONSENT_PREVIEW: _CASE_FOLK,
@@ -277,7 +279,12 @@ def powers_of(role: Role, speciality: str | None) -> frozenset[Power]:
 
 
 POWER_BEHIND: Mapping[Action, Power] = MappingProxyType(
-    {Action.CASE_OPEN: P.OPEN_CASE, Action.CONSENT_GIVE: P.RECORD_CONSENT}
+    {
+        Action.CASE_OPEN: P.OPEN_CASE,
+        Action.CONSENT_ASK: P.RECORD_CONSENT,
+        Action.CONSENT_DECIDE: P.RECORD_CONSENT,
+        Action.CONSENT_GIVE: P.RECORD_CONSENT,
+    }
 )
 """Actions that the role alone does not suffice for: the speciality must leave the power as well."""
 

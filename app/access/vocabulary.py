@@ -218,6 +218,8 @@ class Action(StrEnum):
     CLIENT_LIST = "client:list"
     CLIENT_REGISTER = "client:register"
     CLIENT_SUSPEND = "client:suspend"
+    CONSENT_ASK = "consent:ask"
+    CONSENT_DECIDE = "consent:decide"
     CONSENT_GIVE = "consent:give"
     CONSENT_LIST = "consent:list"
     CONSENT_PREVIEW = "consent:preview"

@@ -159,6 +159,19 @@ async def patients(
     return {info.id: info for info in await _opened(crypto, await store.patients(db, permit, ids))}
 
 
+async def birth_date(db: AsyncSession, permit: CasePermit, crypto: Crypto, patient_id: UUID) -> date:
+    """Return when a subject of the permitted case was born: opened for a decision, and kept nowhere.
+
+    Raises:
+        NotFound: the case is not about that person.
+    """
+    sealed = await store.birth_date(db, permit, patient_id)
+    if sealed is None:
+        raise NotFound
+    keys = await crypto.data_keys.opening([sealed])
+    return date.fromisoformat(open_text(keys[key_id_of(sealed)], sealed, _place(patient_id, "birth_date_sealed")))
+
+
 async def search_patients(
     db: AsyncSession,
     permit: RolePermit,

@@ -62,6 +62,14 @@ async def patients(
     return (await db.execute(statement, {"ids": list(ids)})).mappings().all()
 
 
+async def birth_date(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> bytes | None:
+    """Return the sealed birth date of a subject of the permitted case."""
+    statement = text("select birth_date_of(:case, :patient)")
+    values = {"case": permit.case_id, "patient": patient_id}
+    found: bytes | None = (await db.execute(statement, values)).scalar_one()
+    return found
+
+
 async def add_case(db: AsyncSession, permit: RolePermit, case: CareCase) -> None:
     """Insert a case that the actor opens."""
     await db.execute(insert(CareCase).values(case.model_dump()))

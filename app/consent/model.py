@@ -1,16 +1,19 @@
 """Tables of consent records: never edited in place but for their end. Migrations hold the constraints."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from app.core.columns import INSTANT, POSITION, TEXT, TEXTS
+from app.core.columns import INSTANT, POSITION, SEALED, TEXT, TEXTS
 
 
 class Consent(SQLModel, table=True):
-    """One decision of one citizen, with every field of DOMAIN R-3."""
+    """What one citizen is asked to agree to, with every field of DOMAIN R-3, and where that stands.
+
+    ``decided_at`` and its fellows are those of the first yes; ``renew_on`` is the birthday that changes who decides.
+    """
 
     __tablename__ = "consent"
     __table_args__ = (
@@ -33,12 +36,17 @@ class Consent(SQLModel, table=True):
     history_from_seq: int = Field(sa_type=POSITION)
     threads_from_seq: int = Field(sa_type=POSITION)
     purpose: str = Field(sa_type=TEXT)
-    decided_by: str = Field(sa_type=TEXT)
+    regime: str = Field(sa_type=TEXT)
+    capacity: str = Field(sa_type=TEXT)
+    departure: str | None = Field(default=None, sa_type=TEXT)
+    departure_reason_sealed: bytes | None = Field(default=None, sa_type=SEALED)
+    renew_on: date | None = None
+    decided_by: str | None = Field(default=None, sa_type=TEXT)
     decided_by_account_id: UUID | None = Field(default=None, foreign_key="account.id")
-    decided_at: datetime = Field(sa_type=INSTANT)
-    method: str = Field(sa_type=TEXT)
-    text_version: str = Field(sa_type=TEXT)
-    text_sha256: str = Field(sa_type=TEXT)
+    decided_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    method: str | None = Field(default=None, sa_type=TEXT)
+    text_version: str | None = Field(default=None, sa_type=TEXT)
+    text_sha256: str | None = Field(default=None, sa_type=TEXT)
     recorded_by_account_id: UUID = Field(foreign_key="account.id")
     recorded_by_engagement_id: UUID = Field(foreign_key="engagement.id")
     recorded_at: datetime = Field(sa_type=INSTANT)
@@ -62,3 +70,24 @@ class ConsentRecipient(SQLModel, table=True):
     type: str = Field(sa_type=TEXT)
     recipient_id: UUID | None = None
     role: str | None = Field(default=None, sa_type=TEXT)
+
+
+class ConsentDecision(SQLModel, table=True):
+    """One person's yes or no about a consent; rows are added and never changed."""
+
+    __tablename__ = "consent_decision"
+    __table_args__ = (ForeignKeyConstraint(["case_id", "consent_id"], ["consent.case_id", "consent.id"]),)
+    case_id: UUID = Field(primary_key=True)
+    consent_id: UUID = Field(primary_key=True)
+    ordinal: int = Field(primary_key=True)
+    decider: str = Field(sa_type=TEXT)
+    yes: bool
+    decided_at: datetime = Field(sa_type=INSTANT)
+    method: str = Field(sa_type=TEXT)
+    text_version: str = Field(sa_type=TEXT)
+    text_sha256: str = Field(sa_type=TEXT)
+    language: str = Field(sa_type=TEXT)
+    interpreter: str | None = Field(default=None, sa_type=TEXT)
+    recorded_by_account_id: UUID = Field(foreign_key="account.id")
+    recorded_by_engagement_id: UUID = Field(foreign_key="engagement.id")
+    recorded_at: datetime = Field(sa_type=INSTANT)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from app.access.vocabulary import Category, ConsentKind, Domain, Purpose, Role
+from app.consent.deciders import Capacity, Departure
 from app.core.errors import Fault
 
 
@@ -29,8 +30,16 @@ class NamedRecipient:
 
 
 @dataclass(frozen=True, slots=True)
+class Departing:
+    """That the table of deciders is departed from, and why, in words that are sealed."""
+
+    code: Departure
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
-    """What the citizen agreed to, with every field of R-3. ``[valid_from, valid_until)`` is half-open, aware."""
+    """What the citizen is asked to agree to. ``[valid_from, valid_until)`` is half-open, aware."""
 
     patient_id: UUID
     kind: ConsentKind
@@ -40,13 +49,27 @@ class Terms:
     recipients: tuple[NamedRecipient, ...]
     categories: tuple[Category, ...]
     purpose: Purpose
-    decided_by: str
-    decided_by_id: UUID | None
+    capacity: Capacity
+    departure: Departing | None
+    valid_from: datetime
+    valid_until: datetime | None
+
+
+LATE_AFTER = timedelta(days=7)
+"""A decision that is recorded longer after it was made is marked late. Source: DOMAIN R-3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One person's yes or no: when, how, on which text, in which language; with a coded interpreter, if any."""
+
+    decider: str
+    yes: bool
     decided_at: datetime
     method: str
     text_version: str
-    valid_from: datetime
-    valid_until: datetime | None
+    language: str
+    interpreter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +96,7 @@ def reaches(recipient: NamedRecipient, chair: Chair) -> bool:
             return recipient.role is chair.role
 
 
-def faults(terms: Terms, chairs: Sequence[Chair], *, known_texts: frozenset[str], now: datetime) -> Iterator[Fault]:
+def faults(terms: Terms, chairs: Sequence[Chair], *, now: datetime) -> Iterator[Fault]:
     """Yield everything that is wrong with the terms, in the order of the fields."""
     for index, recipient in enumerate(terms.recipients):
         if not any(reaches(recipient, chair) for chair in chairs):
@@ -84,9 +107,13 @@ def faults(terms: Terms, chairs: Sequence[Chair], *, known_texts: frozenset[str]
         yield Fault("/from", "repeated", "A domain is named twice.")
     if Category.SAFETY_MELDCODE in terms.categories:
         yield Fault("/categories", "not-shareable", "safety_meldcode is disclosed by record only, never by consent.")
-    if terms.text_version not in known_texts:
-        yield Fault("/textVersion", "unknown", "There is no such consent text.")
-    if terms.decided_at > now:
-        yield Fault("/decidedAt", "in-future", "A decision cannot lie in the future.")
     if terms.valid_until is not None and terms.valid_until <= max(terms.valid_from, now):
         yield Fault("/validUntil", "past", "The end must lie after the start and in the future.")
+
+
+def decision_faults(decision: Decision, *, known_texts: frozenset[str], now: datetime) -> Iterator[Fault]:
+    """Yield everything that is wrong with a decision, whoever made it."""
+    if decision.text_version not in known_texts:
+        yield Fault("/textVersion", "unknown", "There is no such consent text.")
+    if decision.decided_at > now:
+        yield Fault("/decidedAt", "in-future", "A decision cannot lie in the future.")

@@ -1,19 +1,25 @@
-"""Consent records: recorded once with everything R-3 asks, never edited, ended once."""
+"""Consent records: terms that are never edited, decisions that are only added, one end."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit
+from app.access.vocabulary import Category
 from app.consent import store
-from app.consent.model import Consent, ConsentRecipient
-from app.consent.rules import Terms
+from app.consent.deciders import regime_of
+from app.consent.decisions import Status
+from app.consent.model import Consent, ConsentDecision, ConsentRecipient
+from app.consent.question import Question
+from app.consent.rules import Decision, Terms
 from app.consent.texts import BY_VERSION
 from app.core.errors import Conflict, NotFound
 from app.core.ids import ConsentId
+from app.crypto.sealing import Place, key_id_of, open_text, seal_text
+from app.crypto.service import Crypto
 
 
 class AlreadyWithdrawn(Conflict):
@@ -30,18 +36,53 @@ class AlreadyExpired(Conflict):
     title = "Consent has run out"
 
 
-async def record(db: AsyncSession, permit: CasePermit, consent_id: ConsentId, terms: Terms, *, position: int) -> None:
-    """Insert a consent record with its recipients; it takes effect from ``permit.now`` on, never before.
+class NotActive(Conflict):
+    """Raised by withdrawing what was never given: who is asked says no."""
 
-    ``position`` is the stream's last, held by the caller: history from now and threads to answer in begin after it.
+    code = "consent-not-active"
+    title = "Consent was not given"
+
+
+class AlreadyDecided(Conflict):
+    """Raised by deciding about a consent that was given, refused or ended: it takes a new one."""
+
+    code = "consent-decided"
+    title = "This consent was decided already"
+
+
+def _reason_place(case_id: UUID, consent_id: UUID, author: UUID) -> Place:
+    return Place("consent", "departure_reason_sealed", consent_id, case_id, Category.PLAN_GOALS_ACTIONS, author)
+
+
+async def open_reason(crypto: Crypto, row: RowMapping) -> str | None:
+    """Return why the table of deciders was departed from, if it was."""
+    sealed = row["departure_reason_sealed"]
+    if sealed is None:
+        return None
+    keys = await crypto.data_keys.opening([sealed])
+    place = _reason_place(row["case_id"], row["id"], row["recorded_by_account_id"])
+    return open_text(keys[key_id_of(sealed)], sealed, place)
+
+
+async def record(
+    db: AsyncSession, permit: CasePermit, crypto: Crypto, consent_id: ConsentId, terms: Terms, *, position: int
+) -> None:
+    """Insert a consent that is to be asked, with its recipients; it opens nothing until it is decided.
+
+    ``position`` is the stream's last, held by the caller.
     """
     actor = permit.actor
+    sealed = None
+    if terms.departure is not None:
+        place = _reason_place(permit.case_id, consent_id, actor.account_id)
+        key = await crypto.data_keys.sealing(permit.case_id, place.category)
+        sealed = seal_text(key, terms.departure.reason, place)
     row = Consent(
         case_id=permit.case_id,
         id=consent_id,
         patient_id=terms.patient_id,
         kind=terms.kind,
-        status="active",
+        status=Status.ASKED,
         from_domains=list(terms.from_domains),
         categories=list(terms.categories),
         both_ways=terms.both_ways,
@@ -49,16 +90,14 @@ async def record(db: AsyncSession, permit: CasePermit, consent_id: ConsentId, te
         history_from_seq=position + 1 if terms.history == "from-now" else 0,
         threads_from_seq=position + 1,
         purpose=terms.purpose,
-        decided_by=terms.decided_by,
-        decided_by_account_id=terms.decided_by_id,
-        decided_at=terms.decided_at,
-        method=terms.method,
-        text_version=terms.text_version,
-        text_sha256=BY_VERSION[terms.text_version].sha256,
+        regime=regime_of(terms.from_domains),
+        capacity=terms.capacity,
+        departure=terms.departure.code if terms.departure else None,
+        departure_reason_sealed=sealed,
         recorded_by_account_id=actor.account_id,
         recorded_by_engagement_id=actor.engagement_id,
         recorded_at=permit.now,
-        valid_from=terms.valid_from,
+        valid_from=max(terms.valid_from, permit.now),
         valid_until=terms.valid_until,
     )
     recipients = [
@@ -73,6 +112,53 @@ async def record(db: AsyncSession, permit: CasePermit, consent_id: ConsentId, te
         for index, recipient in enumerate(terms.recipients)
     ]
     await store.add(db, permit, row, recipients)
+
+
+def undecided(row: RowMapping) -> None:
+    """Let through a consent that is still to be decided.
+
+    Raises:
+        AlreadyDecided: it was given, refused or ended.
+    """
+    if row["status"] not in (Status.ASKED, Status.PROPOSED):
+        raise AlreadyDecided
+
+
+async def decide(
+    db: AsyncSession,
+    permit: CasePermit,
+    row: RowMapping,
+    question: Question,
+    decision: Decision,
+    *,
+    term: timedelta,
+) -> Status:
+    """Append a decision, and return where that leaves the consent; active, it takes effect from ``permit.now`` on.
+
+    The caller holds the case's lock, found no fault, and derives the grants afterwards.
+    """
+    before = row["decisions"]
+    entry = ConsentDecision(
+        case_id=permit.case_id,
+        consent_id=row["id"],
+        ordinal=len(before) + 1,
+        decider=decision.decider,
+        yes=decision.yes,
+        decided_at=decision.decided_at,
+        method=decision.method,
+        text_version=decision.text_version,
+        text_sha256=BY_VERSION[decision.text_version].sha256,
+        language=decision.language,
+        interpreter=decision.interpreter,
+        recorded_by_account_id=permit.actor.account_id,
+        recorded_by_engagement_id=permit.actor.engagement_id,
+        recorded_at=permit.now,
+    )
+    await store.add_decision(db, permit, entry)
+    status = question.status({None: decision.yes}, permit.now)
+    until, renew_on = question.end(row["valid_until"], permit.now, term)
+    await store.settle(db, permit, row["id"], status=status, until=until, renew_on=renew_on)
+    return status
 
 
 async def consents(
@@ -109,10 +195,14 @@ async def withdraw(
         NotFound: there is none that the actor may read.
         AlreadyWithdrawn: a withdrawal is never moved or undone.
         AlreadyExpired: it ran out before.
+        NotActive: it was never given.
     """
     changed = await store.withdraw(
         db, permit, consent_id, decided_by=decided_by, decided_at=decided_at, method=method
     )
     if not changed:
         row = await find(db, permit, consent_id)
-        raise AlreadyExpired if row["status"] == "expired" else AlreadyWithdrawn
+        raise _UNWITHDRAWABLE.get(row["status"], NotActive)
+
+
+_UNWITHDRAWABLE = {Status.WITHDRAWN: AlreadyWithdrawn, Status.EXPIRED: AlreadyExpired}

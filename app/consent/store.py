@@ -1,7 +1,7 @@
 """SQL of consent records for role ``app``; row-level security leaves what one may read."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import insert, text
@@ -9,12 +9,14 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit
-from app.consent.model import Consent, ConsentRecipient
+from app.consent.model import Consent, ConsentDecision, ConsentRecipient
 
 _CONSENT = """
     select c.*, (select jsonb_agg(jsonb_build_object('type', r.type, 'id', r.recipient_id, 'role', r.role)
                                   order by r.ordinal)
-                   from consent_recipient r where r.case_id = c.case_id and r.consent_id = c.id) as recipients
+                   from consent_recipient r where r.case_id = c.case_id and r.consent_id = c.id) as recipients,
+           (select coalesce(jsonb_agg(to_jsonb(d) order by d.ordinal), '[]')
+              from consent_decision d where d.case_id = c.case_id and d.consent_id = c.id) as decisions
       from consent c
 """
 
@@ -23,6 +25,32 @@ async def add(db: AsyncSession, permit: CasePermit, consent: Consent, recipients
     """Insert a consent with its recipients."""
     await db.execute(insert(Consent).values(consent.model_dump()))
     await db.execute(insert(ConsentRecipient), [recipient.model_dump() for recipient in recipients])
+
+
+async def add_decision(db: AsyncSession, permit: CasePermit, decision: ConsentDecision) -> None:
+    """Append a decision to an asked or proposed consent."""
+    await db.execute(insert(ConsentDecision).values(decision.model_dump()))
+
+
+async def settle(
+    db: AsyncSession,
+    permit: CasePermit,
+    consent_id: UUID,
+    *,
+    status: str,
+    until: datetime | None,
+    renew_on: date | None,
+) -> None:
+    """Move a consent to where its decisions leave it; the one way to make it active."""
+    statement = text("select settle_consent(:case, :consent, :status, :until, :renew)")
+    values = {
+        "case": permit.case_id,
+        "consent": consent_id,
+        "status": status,
+        "until": until,
+        "renew": renew_on,
+    }
+    await db.execute(statement, values)
 
 
 async def listed(

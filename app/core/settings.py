@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     fetch_loopback: bool = False
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     audit_source: str = Field(default="overlegtafel", pattern="^[a-z0-9-]{1,64}$")
+    consent_renewal_days: int = Field(default=90, ge=0, le=366)
     oidc_providers: tuple[OidcProvider, ...] = ()
     oidc_providers_file: Path | None = None
     oidc_timeout_seconds: float = Field(default=5.0, gt=0, le=60)

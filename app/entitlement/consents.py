@@ -1,19 +1,34 @@
-"""Use cases that change consent: give, withdraw, and look ahead at a withdrawal."""
+"""Use cases that change consent: ask, decide, give, withdraw, and look ahead at a withdrawal."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit, require_domain
-from app.access.vocabulary import Category, ConsentKind, Domain
+from app.access.vocabulary import Category, ConsentKind, Domain, Role
+from app.cases import service as cases
 from app.consent import service as consent
-from app.consent.rules import Chair, NamedRecipient, Terms, faults, reaches
+from app.consent.deciders import Capacity, Departure, Regime
+from app.consent.decisions import Status
+from app.consent.question import Question
+from app.consent.rules import (
+    Chair,
+    Decision,
+    NamedRecipient,
+    RecipientType,
+    Terms,
+    decision_faults,
+    faults,
+    reaches,
+)
 from app.consent.texts import BY_VERSION
 from app.core.errors import Fault, Forbidden, Invalid
 from app.core.ids import ConsentId, EngagementId, PatientId
+from app.crypto.service import Crypto
 from app.entitlement import store
 from app.entitlement.derivation import Change, parse_inputs, rederive
 from app.entitlement.rules import Grant, Seat, derive
@@ -21,34 +36,152 @@ from app.events import service as events
 from app.events.drafts import Draft, EventType, only
 
 
-async def give_consent(db: AsyncSession, permit: CasePermit, consent_id: ConsentId, terms: Terms) -> None:
-    """Record a citizen's consent; what it opens is open from this commit on, and never before.
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What deciding needs besides the database; ``term`` is how long a consent outlives a birthday that ends it."""
+
+    crypto: Crypto
+    term: timedelta
+
+
+async def give_consent(
+    db: AsyncSession, permit: CasePermit, means: Means, consent_id: ConsentId, terms: Terms, decision: Decision
+) -> Status:
+    """Record a consent with a first decision; what it opens is open from this commit on, and never before.
+
+    Where others must say yes too it is proposed, and opens nothing.
 
     Raises:
         Forbidden: the recorder would lift another domain's secrecy than its own, or be its own recipient.
-        Invalid: anything of R-3 is missing or wrong; every fault is named.
+        Invalid: anything of R-3 is missing or wrong, or this is not who decides; every fault is named.
     """
-    standing = permit.standing
     position = await store.lock_case(db, permit.case_id)
     seats = parse_inputs(await store.grant_inputs(db, permit.case_id)).seats
-    chairs = [_chair(seat, permit.now) for seat in seats]
-    if standing.subject_of and terms.patient_id in set(standing.subjects) - standing.subject_of:
-        raise Forbidden("Each person decides for themselves.")
+    _require_recorder(permit, terms.patient_id, terms.kind, terms.from_domains)
     if terms.kind is ConsentKind.LIFT_SECRECY:
-        require_domain(permit.actor, terms.from_domains, standing)
-        mine = [_chair(seat, permit.now) for seat in seats if seat.account_id == permit.actor.account_id]
-        _refuse_own_recipient(permit, terms.recipients, mine)
-    if terms.decided_by == "representative":
+        _refuse_own_recipient(permit, terms.recipients, _own_chairs(seats, permit))
+    if decision.decider == "representative":
         raise Forbidden("No representative is recorded for this patient.")
-    wrong = list(faults(terms, chairs, known_texts=frozenset(BY_VERSION), now=permit.now))
-    if terms.patient_id not in standing.subjects:
-        wrong.insert(0, Fault("/patientId", "not-a-subject", "This case is not about that patient."))
+    wrong = [*_term_faults(permit, terms, seats), *_decision_faults(permit, decision)]
     if wrong:
         raise Invalid(*wrong)
-    effective = replace(terms, valid_from=max(terms.valid_from, permit.now))
-    await consent.record(db, permit, consent_id, effective, position=position)
+    row = await _recorded(db, permit, means, consent_id, terms, position)
+    return await _decided(db, permit, means, row, decision)
+
+
+async def ask_consent(
+    db: AsyncSession, permit: CasePermit, means: Means, consent_id: ConsentId, terms: Terms
+) -> None:
+    """Save a consent that is to be asked; it opens nothing, and its recipients do not learn of it.
+
+    Raises:
+        Forbidden: it is about another person than oneself, or another domain's secrecy than the recorder's own.
+        Invalid: anything of the terms is missing or wrong; every fault is named.
+    """
+    position = await store.lock_case(db, permit.case_id)
+    seats = parse_inputs(await store.grant_inputs(db, permit.case_id)).seats
+    _require_recorder(permit, terms.patient_id, terms.kind, terms.from_domains)
+    if wrong := _term_faults(permit, terms, seats):
+        raise Invalid(*wrong)
+    await _recorded(db, permit, means, consent_id, terms, position)
+    await rederive(db, permit.case_id, now=permit.now)
+
+
+async def decide_consent(
+    db: AsyncSession, permit: CasePermit, means: Means, consent_id: ConsentId, decision: Decision
+) -> Status:
+    """Record somebody's yes or no about a consent that is asked or proposed.
+
+    Raises:
+        NotFound: there is no such consent that the actor may read.
+        AlreadyDecided: it was given, refused or ended.
+        Forbidden: as for :func:`give_consent`; a no may be recorded by whoever may read what is asked.
+        Invalid: this is not who decides, or anything of the decision is missing or wrong.
+    """
+    await store.lock_case(db, permit.case_id)
+    row = await consent.find(db, permit, consent_id)
+    consent.undecided(row)
+    seats = parse_inputs(await store.grant_inputs(db, permit.case_id)).seats
+    if decision.yes:
+        kind, domains = ConsentKind(row["kind"]), [Domain(one) for one in row["from_domains"]]
+        _require_recorder(permit, row["patient_id"], kind, domains)
+        if kind is ConsentKind.LIFT_SECRECY:
+            _refuse_own_recipient(permit, _recipients(row), _own_chairs(seats, permit))
+    if decision.decider == "representative":
+        raise Forbidden("No representative is recorded for this patient.")
+    wrong = list(_decision_faults(permit, decision))
+    if decision.method == "digital_2fa" and row["patient_id"] not in permit.standing.subject_of:
+        wrong.append(Fault("/method", "not-own-login", "One decides digitally in one's own log-in."))
+    if decision.yes and row["valid_until"] is not None and row["valid_until"] <= permit.now:
+        wrong.append(Fault("/decision", "past", "What was asked has run out; ask again."))
+    if wrong:
+        raise Invalid(*wrong)
+    return await _decided(db, permit, means, row, decision)
+
+
+def _require_recorder(permit: CasePermit, patient_id: UUID, kind: ConsentKind, domains: Sequence[Domain]) -> None:
+    standing = permit.standing
+    if standing.subject_of and patient_id in set(standing.subjects) - standing.subject_of:
+        raise Forbidden("Each person decides for themselves.")
+    if kind is ConsentKind.LIFT_SECRECY:
+        if not standing.subject_of and not standing.holds_any(permit.now, PatientId(patient_id)):
+            raise Forbidden("Whoever sees nothing of a patient records no consent for them.")
+        require_domain(permit.actor, domains, standing)
+
+
+def _term_faults(permit: CasePermit, terms: Terms, seats: Sequence[Seat]) -> list[Fault]:
+    wrong = list(faults(terms, [_chair(seat, permit.now) for seat in seats], now=permit.now))
+    if terms.patient_id not in permit.standing.subjects:
+        wrong.insert(0, Fault("/patientId", "not-a-subject", "This case is not about that patient."))
+    return wrong
+
+
+def _decision_faults(permit: CasePermit, decision: Decision) -> Iterable[Fault]:
+    return decision_faults(decision, known_texts=frozenset(BY_VERSION), now=permit.now)
+
+
+async def _recorded(
+    db: AsyncSession, permit: CasePermit, means: Means, consent_id: ConsentId, terms: Terms, position: int
+) -> RowMapping:
+    await consent.record(db, permit, means.crypto, consent_id, terms, position=position)
+    return await consent.find(db, permit, consent_id)
+
+
+async def _decided(db: AsyncSession, permit: CasePermit, means: Means, row: RowMapping, decision: Decision) -> Status:
+    """Append the decision, derive, and tell whom it concerns; only what became active is told of."""
+    question = Question(
+        regime=Regime(row["regime"]),
+        birth=await cases.birth_date(db, permit, means.crypto, row["patient_id"]),
+        capacity=Capacity(row["capacity"]),
+        departure=Departure(row["departure"]) if row["departure"] else None,
+        categories=frozenset(Category(one) for one in row["categories"]),
+    )
+    wrong = list(question.faults(None, decision.decided_at, permit.now))
+    until, _ = question.end(row["valid_until"], permit.now, means.term)
+    if decision.yes and until is not None and until <= row["valid_from"]:
+        wrong.append(Fault("/validFrom", "after-birthday", "By then others decide; ask again when they do."))
+    if wrong:
+        raise Invalid(*wrong)
+    status = await consent.decide(db, permit, row, question, decision, term=means.term)
     change = await rederive(db, permit.case_id, now=permit.now)
-    await _append(db, permit, EventType.CONSENT_GIVEN, consent_id, terms.patient_id, change)
+    if status is Status.ACTIVE:
+        await _append(db, permit, EventType.CONSENT_GIVEN, row["id"], row["patient_id"], change)
+    return status
+
+
+def _own_chairs(seats: Sequence[Seat], permit: CasePermit) -> list[Chair]:
+    return [_chair(seat, permit.now) for seat in seats if seat.account_id == permit.actor.account_id]
+
+
+def _recipients(row: RowMapping) -> list[NamedRecipient]:
+    return [
+        NamedRecipient(
+            RecipientType(one["type"]),
+            UUID(one["id"]) if one["id"] else None,
+            Role(one["role"]) if one["role"] else None,
+        )
+        for one in row["recipients"]
+    ]
 
 
 def _refuse_own_recipient(permit: CasePermit, recipients: Sequence[NamedRecipient], own: Sequence[Chair]) -> None:

@@ -138,6 +138,8 @@ OPERATIONS = {
     ),
     "listConsentTexts": Expected("get", "/consent-texts", SELF, "consent-text:list", "none", READ, 200),
     "giveConsent": Expected("post", "/cases/{caseId}/consents", CASE, "consent:give", "case", CREATE, 201),
+    "askConsent": Expected("post", "/cases/{caseId}/consent-requests", CASE, "consent:ask", "case", CREATE, 201),
+    "decideConsent": Expected("post", "/consents/{consentId}/decisions", CASE, "consent:decide", "case", UPDATE, 201),
     "listConsents": Expected("get", "/cases/{caseId}/consents", CASE, "consent:list", "case", READ, 200),
     "readConsent": Expected("get", "/consents/{consentId}", CASE, "consent:read", "case", READ, 200),
     "previewWithdrawal": Expected(

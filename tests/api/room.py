@@ -17,6 +17,7 @@ ABSENT = "00000000-0000-4000-8000-000000000000"
 NAME = {"given": "Jan", "family": "Smeets", "prefix": "de"}
 CARE = "medication"
 SHARED = "social_participation"
+DECIDED: Json = {"decidedBy": {"type": "patient"}, "method": "oral_recorded", "textVersion": "nl-2026-1"}
 
 
 @dataclass
@@ -52,19 +53,29 @@ class Room(Table):
         made = await host.made(f"{self.case}/members", await self.member_body(persona, **more))
         return str(made["id"])
 
-    def consent_body(self, **more: object) -> Json:
-        """Return the body of a consent from care to the social worker."""
+    def terms_body(self, **more: object) -> Json:
+        """Return the body of a consent from care to the social worker that is yet to be asked."""
         body: Json = {
             "patientId": self.patient_id,
             "kind": "lift_secrecy",
             "recipients": [{"type": "member", "id": self.members["social-worker"]}],
             "categories": [SHARED],
             "purpose": "CAREMGT",
-            "decidedBy": {"type": "patient"},
-            "method": "oral_recorded",
-            "textVersion": "nl-2026-1",
         }
         return {**body, **more}
+
+    def decision_body(self, decision: str = "yes", **more: object) -> Json:
+        """Return the body of the patient's decision."""
+        return {"decision": decision, **DECIDED, **more}
+
+    def consent_body(self, **more: object) -> Json:
+        """Return the body of a consent from care to the social worker."""
+        return {**self.terms_body(), **DECIDED, **more}
+
+    async def asked(self, *, by: str = "gp", **more: object) -> str:
+        """Save a consent that is to be asked, and return its id."""
+        caller = await self.as_(by)
+        return str((await caller.made(f"{self.case}/consent-requests", self.terms_body(**more)))["id"])
 
     async def consented(self, *, by: str = "gp", **more: object) -> str:
         """Record a consent and return its id."""

@@ -33,7 +33,7 @@ ADMINS = {"org-admin", "region-admin"}
 ALLOWED: dict[str, set[str]] = {
     **{name: FOLK for name, one in OPERATIONS.items() if one.scope == CASE},
     "readMessage": FOLK | {"privacy-officer"},
-    "giveConsent": FOLK - {"informal-carer"},
+    **dict.fromkeys(("giveConsent", "askConsent", "decideConsent"), FOLK - {"informal-carer"}),
     "readMe": EVERYBODY,
     "listSessions": EVERYBODY,
     "endCurrentSession": EVERYBODY,
@@ -139,6 +139,8 @@ async def body_of(room: Room, name: str) -> Json | None:
         "openCase": lambda: _known({"kind": "individual", "patientIds": [room.patient_id], "question": "Vraag?"}),
         "inviteMember": lambda: room.member_body("gp-locum"),
         "giveConsent": lambda: _known(room.consent_body()),
+        "askConsent": lambda: _known(room.terms_body()),
+        "decideConsent": lambda: _known(room.decision_body()),
         "endEngagement": lambda: _known({}),
         "startReplacement": lambda: _known(replacement_body()),
         "nameDossierKeeper": lambda: _known({"engagementId": str(BY_KEY["poh-youth"].engagement_id)}),
@@ -283,6 +285,10 @@ async def _own_consent(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("gp"), target(room, OPERATIONS[name], consentId=await room.consented())
 
 
+async def _asked(room: Room, name: str) -> tuple[Caller, str]:
+    return await room.as_("gp"), target(room, OPERATIONS[name], consentId=await room.asked())
+
+
 async def _admin(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("org-admin"), target(room, OPERATIONS[name])
 
@@ -376,6 +382,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "correctMessage": _own_message,
     "retractMessage": _own_message,
     "withdrawConsent": _own_consent,
+    "decideConsent": _asked,
     "previewEnding": _admin,
     "endEngagement": _colleague,
     "endReplacement": _replacement,

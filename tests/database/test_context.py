@@ -15,6 +15,7 @@ from tests.database.conftest import Connect, Connection, Stock, acting
 
 FENCED = (
     *("patient", "care_case", "subject", "member", "public_task", "consent", "consent_recipient", "access_grant"),
+    "consent_decision",
     *("thread", "case_event", "login_session", "idempotency", "audit_event"),
 )
 NAMES = ("account", "engagement", "organisation", "role_class", "instant", "door")

@@ -6,7 +6,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from app.identity.demo import BY_KEY
+from app.identity.demo import BY_KEY, Persona
 from tests.database.conftest import Connect, Connection, Stock, acting
 
 EVENT = """
@@ -165,14 +165,76 @@ async def test_one_accepts_for_oneself_alone(own_stock: Stock, connect: Connect)
 
 CONSENT = """
     insert into consent (case_id, id, patient_id, kind, status, from_domains, categories, both_ways, history,
-                         history_from_seq, purpose, decided_by, decided_at, method, text_version, text_sha256,
-                         recorded_by_account_id, recorded_by_engagement_id, recorded_at, valid_from,
-                         threads_from_seq)
-    select $1, gen_random_uuid(), $2, $3, 'active', $4, '{medication}', true, 'all', 0, 'CAREMGT', 'patient',
-           t.at, 'oral_recorded', 'nl-2026-1', repeat('0', 64), $5, $6, t.at, t.at,
-           (select h.seq + 1 from case_head h where h.case_id = $1)
-      from (select current_instant() - $7::text::interval as at) as t
+                         history_from_seq, threads_from_seq, purpose, regime, capacity, recorded_by_account_id,
+                         recorded_by_engagement_id, recorded_at, valid_from)
+    select $1, gen_random_uuid(), $2, $3, 'asked', $4, '{medication}', true, 'all', 0, h.seq + 1, 'CAREMGT', 'wgbo',
+           'capable', $5, $6, t.at, t.at
+      from (select current_instant() - $7::text::interval as at) as t, case_head h where h.case_id = $1
 """
+GIVEN = """
+    insert into consent (case_id, id, patient_id, kind, status, from_domains, categories, both_ways, history,
+                         history_from_seq, threads_from_seq, purpose, regime, capacity, decided_by, decided_at,
+                         method, text_version, text_sha256, recorded_by_account_id, recorded_by_engagement_id,
+                         recorded_at, valid_from)
+    select $1, gen_random_uuid(), $2, 'lift_secrecy', $3, '{care}', '{medication}', true, 'all', 0, h.seq + 1,
+           'CAREMGT', 'wgbo', 'capable', 'patient', t.at, 'written', 'nl-2026-1', repeat('0', 64), $4, $5, t.at, t.at
+      from (select current_instant() as at) as t, case_head h where h.case_id = $1
+"""
+ASKED = """
+    update consent set status = 'asked', decided_by = null, decided_at = null, method = null, text_version = null,
+                       text_sha256 = null where id = $1
+"""
+DECISION = """
+    insert into consent_decision (case_id, consent_id, ordinal, decider, yes, decided_at, method, text_version,
+                                  text_sha256, language, recorded_by_account_id, recorded_by_engagement_id,
+                                  recorded_at)
+    values ($1, $2, 9, 'patient', $3, current_instant(), 'written', 'nl-2026-1', repeat('0', 64), 'nl', $4, $5,
+            current_instant())
+"""
+SETTLE = "select settle_consent($1, $2, $3, null, null)"
+
+
+async def test_nobody_records_a_consent_that_is_active_from_the_start(stock: Stock, connect: Connect) -> None:
+    root, app = await connect(stock.urls.superuser), await connect(stock.urls.app)
+    for persona in ("gp", "citizen", "poh"):
+        me = BY_KEY[persona]
+        for status in ("active", "proposed", "expired"):
+            async with acting(stock, root, app, persona):
+                values = (stock.case_id, stock.patient_id, status, me.account_id, me.engagement_id)
+                assert await verdict(app, GIVEN, *values) == "refused", (persona, status)
+
+
+async def test_a_consent_moves_by_a_decision_of_this_transaction_alone(own_stock: Stock, connect: Connect) -> None:
+    root, app = await connect(own_stock.urls.superuser), await connect(own_stock.urls.app)
+    gp, worker, consent = BY_KEY["gp"], BY_KEY["social-worker"], own_stock.consents["social-worker"]
+    case = own_stock.case_id
+
+    def by(yes: bool, who: Persona = gp) -> tuple[object, ...]:
+        return case, consent, yes, who.account_id, who.engagement_id
+
+    async with acting(own_stock, root, app, "gp"):
+        assert await verdict(app, DECISION, *by(True)) == "refused", "given already"
+        assert await verdict(app, SETTLE, case, consent, "active") == "refused"
+    async with root.transaction():
+        await root.execute(ASKED, consent)
+        await root.execute("update case_head set dirty = false")
+    async with acting(own_stock, root, app, "social-worker"):
+        assert await app.fetchval("select count(*) from consent") == 0, "who is to receive does not know who is asked"
+        assert await verdict(app, DECISION, *by(True, worker)) == "refused"
+        assert await verdict(app, DECISION, *by(True)) == "refused", "in another's name"
+    async with acting(own_stock, root, app, "gp"):
+        for status in ("active", "proposed", "refused"):
+            assert await verdict(app, SETTLE, case, consent, status) == "refused", "nobody decided here and now"
+        await app.execute(DECISION, *by(False))
+        for status in ("active", "withdrawn", "expired", "superseded"):
+            assert await verdict(app, SETTLE, case, consent, status) == "refused", status
+        await app.execute(SETTLE, case, consent, "refused")
+        assert await app.fetchval("select status from consent where id = $1", consent) == "refused"
+        assert await verdict(app, SETTLE, case, consent, "active") == "refused", "a no is final"
+    async with acting(own_stock, root, app, "gp"):
+        await app.execute(DECISION, *by(True))
+        await app.execute(SETTLE, case, consent, "active")
+        assert await app.fetchval("select status from consent where id = $1", consent) == "active"
 
 
 async def test_a_professional_lifts_the_secrecy_of_their_own_domain_alone(stock: Stock, connect: Connect) -> None:

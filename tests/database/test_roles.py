@@ -25,6 +25,7 @@ PRIVILEGES = {
         client: insert, select, update(dpop_required, jwks, jwks_url, rate, scopes, token_seconds)
         consent: insert, select, update(status, withdrawal_decided_at, withdrawal_decided_by, withdrawal_method,
             withdrawn_at, withdrawn_by_engagement_id)
+        consent_decision: insert, select
         consent_recipient: insert, select
         dossier_keeper: delete, insert, select
         engagement: insert, select, update(confirmed_until, employee_number, responsible_engagement_id, speciality,
@@ -217,6 +218,9 @@ FORBIDDEN = (
     "update thread set category = 'medication'",
     "update consent set categories = '{medication}'",
     "update consent set both_ways = true",
+    "update consent set status = 'active', valid_until = null",
+    "update consent_decision set yes = true",
+    "delete from consent_decision",
     "update consent_recipient set recipient_id = null",
     "update member set direct_treatment = true",
     "update member set case_role = 'casemanager'",

@@ -239,11 +239,11 @@ class Household(RuleBasedStateMachine):
             gp = region.people["gp"]
             await raw.execute(
                 "insert into consent (case_id, id, patient_id, kind, status, from_domains, categories, both_ways,"
-                " history, history_from_seq, threads_from_seq, purpose, decided_by, decided_at, method, text_version,"
-                " text_sha256, recorded_by_account_id, recorded_by_engagement_id, recorded_at, valid_from,"
-                " valid_until)"
-                " values ($1, $2, $3, $4, 'active', $5, $6, $7, 'from-now', $8, $14, 'CAREMGT', 'patient', $9,"
-                " 'oral_recorded', 'nl-2026-1', repeat('0', 64), $10, $11, $9, $12, $13)",
+                " history, history_from_seq, threads_from_seq, purpose, regime, capacity, decided_by, decided_at,"
+                " method, text_version, text_sha256, recorded_by_account_id, recorded_by_engagement_id, recorded_at,"
+                " valid_from, valid_until)"
+                " values ($1, $2, $3, $4, 'active', $5, $6, $7, 'from-now', $8, $14, 'CAREMGT', 'wgbo', 'capable',"
+                " 'patient', $9, 'oral_recorded', 'nl-2026-1', repeat('0', 64), $10, $11, $9, $12, $13)",
                 *(region.case_id, consent, region.patients[agreed.patient], agreed.kind, sorted(agreed.domains)),
                 *(sorted(agreed.categories), agreed.both_ways, agreed.bound, region.now, gp.account_id),
                 *(gp.engagement_id, begins, begins + timedelta(hours=agreed.lasts) if agreed.lasts else None),

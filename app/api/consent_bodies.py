@@ -1,0 +1,316 @@
+"""Consents as requests bring them and answers show them."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+from sqlalchemy.engine import RowMapping
+
+from app.access.vocabulary import Category, ConsentKind, Domain, Purpose, Role
+from app.api.bodies import Body, Instant, Text
+from app.api.deps import CaseContext, case_touch
+from app.api.operations import Out
+from app.api.schemas import At, AuthorRef, author_ref
+from app.audit.records import Touch
+from app.consent import service as consent
+from app.consent.deciders import Capacity, Departure
+from app.consent.decisions import Status
+from app.consent.question import day_of
+from app.consent.rules import LATE_AFTER, Decision, Departing, NamedRecipient, RecipientType, Terms
+from app.consent.texts import BY_VERSION
+from app.core.errors import Fault, Invalid
+from app.core.ids import PatientId
+
+RECIPIENTS_MAX = 50
+
+
+class FromIn(Body):
+    """A domain whose secrecy the consent lifts."""
+
+    domain: Domain
+
+
+class IdRecipientIn(Body):
+    """A member, organisation or team."""
+
+    type: Literal["member", "organisation", "team"]
+    id: UUID
+
+
+class RoleRecipientIn(Body):
+    """A role within the case."""
+
+    type: Literal["role"]
+    role: Role
+
+
+class DeciderIn(Body):
+    """Who decided: the patient, or a representative by id."""
+
+    type: Literal["patient", "representative"]
+    id: UUID | None = None
+
+
+class DepartureIn(Body):
+    """That the table of deciders is departed from, and why; the reason is sealed."""
+
+    code: Departure
+    reason: Annotated[str, Text(1, 2000)]
+
+
+class TermsIn(Body):
+    """What is asked, with everything that DOMAIN R-3 asks of terms. Nothing is assumed but the defaults shown."""
+
+    patient_id: UUID
+    kind: ConsentKind
+    from_: Annotated[list[FromIn], Field(min_length=1, max_length=3)] | None = Field(default=None, alias="from")
+    both_ways: bool = True
+    history: Literal["all", "from-now"] = "all"
+    recipients: Annotated[
+        list[Annotated[IdRecipientIn | RoleRecipientIn, Field(discriminator="type")]],
+        Field(min_length=1, max_length=RECIPIENTS_MAX),
+    ]
+    categories: Annotated[list[Category], Field(min_length=1, max_length=len(Category))]
+    purpose: Literal[Purpose.TREAT, Purpose.CAREMGT, Purpose.SOCSUPPORT]
+    capacity: Capacity = Capacity.CAPABLE
+    departure: DepartureIn | None = None
+    valid_from: Instant | None = None
+    valid_until: Instant | None = None
+
+    def terms(self, ctx: CaseContext) -> Terms:
+        """Return the terms as given, with the recorder's own domain where none is named."""
+        own = ctx.actor.domain
+        if self.from_ is None and own is None:
+            raise Invalid(Fault("/from", "missing", "Say whose secrecy is lifted."))
+        return Terms(
+            patient_id=self.patient_id,
+            kind=self.kind,
+            from_domains=tuple(item.domain for item in self.from_) if self.from_ else (own or Domain.CARE,),
+            both_ways=self.both_ways,
+            history=self.history,
+            recipients=tuple(
+                NamedRecipient(RecipientType.ROLE, role=item.role)
+                if isinstance(item, RoleRecipientIn)
+                else NamedRecipient(RecipientType(item.type), id=item.id)
+                for item in self.recipients
+            ),
+            categories=tuple(self.categories),
+            purpose=self.purpose,
+            capacity=self.capacity,
+            departure=Departing(self.departure.code, self.departure.reason) if self.departure else None,
+            valid_from=self.valid_from or ctx.now,
+            valid_until=self.valid_until,
+        )
+
+
+class DecidedIn(Body):
+    """How somebody decided: who, when (now, when absent), by what means, on which text, in which language."""
+
+    decided_by: DeciderIn
+    decided_at: Instant | None = None
+    method: Literal["digital_2fa", "written", "oral_recorded"]
+    text_version: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+    interpreter: Literal["professional", "informal"] | None = None
+
+    def decided(self, ctx: CaseContext, *, yes: bool) -> Decision:
+        """Return the decision, in the language of the text where none is named."""
+        text = BY_VERSION.get(self.text_version)
+        return Decision(
+            decider=self.decided_by.type,
+            yes=yes,
+            decided_at=self.decided_at or ctx.now,
+            method=self.method,
+            text_version=self.text_version,
+            language=self.language or (text.language if text else "nl"),
+            interpreter=self.interpreter,
+        )
+
+
+class ConsentIn(TermsIn, DecidedIn):
+    """Terms and a first yes to them."""
+
+
+class DecisionIn(DecidedIn):
+    """Somebody's yes or no about what is asked."""
+
+    decision: Literal["yes", "no"]
+
+
+class WithdrawalIn(Body):
+    """How the withdrawal came about; the patient's word, now, when absent."""
+
+    decided_by: DeciderIn | None = None
+    decided_at: Instant | None = None
+    method: Literal["digital_2fa", "written", "oral_recorded"] = "oral_recorded"
+
+
+class FromOut(Out):
+    """A domain whose secrecy is lifted."""
+
+    domain: Domain
+
+
+class RecipientOut(Out):
+    """To whom."""
+
+    type: RecipientType
+    id: UUID | None
+    role: Role | None
+
+
+class DeciderOut(Out):
+    """Who decided."""
+
+    type: str
+    id: UUID | None
+
+
+class WithdrawalOut(Out):
+    """The end of a consent."""
+
+    withdrawn_at: At
+    decided_by: str
+    decided_at: At
+    method: str
+
+
+class DecisionOut(Out):
+    """One person's yes or no; ``late`` when it was recorded more than seven days after it was made."""
+
+    decided_by: DeciderOut
+    decision: Literal["yes", "no"]
+    decided_at: At
+    method: str
+    text_version: str
+    text_sha256: str = Field(alias="textSha256")
+    language: str
+    interpreter: str | None
+    recorded_by: AuthorRef
+    recorded_at: At
+    late: bool
+
+
+class DepartureOut(Out):
+    """That the table of deciders was departed from. The reason is shown to subject, recorder and case manager."""
+
+    code: Departure
+    reason: str | None = None
+
+
+class ConsentOut(Out):
+    """A consent record. ``decidedBy`` and its fellows are of the first yes, and null before there is one."""
+
+    id: UUID
+    status: str
+    patient_id: UUID
+    kind: ConsentKind
+    from_: list[FromOut] = Field(alias="from")
+    both_ways: bool
+    history: str
+    recipients: list[RecipientOut]
+    categories: list[Category]
+    purpose: Purpose
+    capacity: Capacity
+    departure: DepartureOut | None
+    decisions: list[DecisionOut]
+    decided_by: DeciderOut | None
+    decided_at: At | None
+    method: str | None
+    text_version: str | None
+    text_sha256: str | None = Field(alias="textSha256")
+    recorded_by: AuthorRef
+    recorded_at: At
+    valid_from: At
+    valid_until: At | None
+    renew_on: date | None
+    to_be_renewed: bool
+    withdrawal: WithdrawalOut | None
+
+
+class ConsentsOut(Out):
+    """Consents, newest first."""
+
+    items: list[ConsentOut]
+    next_cursor: str | None
+
+
+async def consent_outs(ctx: CaseContext, rows: Sequence[RowMapping]) -> list[ConsentOut]:
+    """Return consents as answers show them."""
+    people = await ctx.services.directory.people(
+        engagement
+        for row in rows
+        for engagement in (
+            row["recorded_by_engagement_id"],
+            *(UUID(one["recorded_by_engagement_id"]) for one in row["decisions"]),
+        )
+    )
+    outs = []
+    for row in rows:
+        authors = {UUID(one["recorded_by_engagement_id"]) for one in row["decisions"]}
+        refs = {one: author_ref(people, one) for one in authors | {row["recorded_by_engagement_id"]}}
+        outs.append(_out(row, refs, await _departure(ctx, row), ctx.now))
+    return outs
+
+
+async def _departure(ctx: CaseContext, row: RowMapping) -> DepartureOut | None:
+    if row["departure"] is None:
+        return None
+    standing = ctx.permit.standing
+    own = row["patient_id"] in standing.subject_of or row["recorded_by_engagement_id"] == ctx.actor.engagement_id
+    reason = await consent.open_reason(ctx.crypto, row) if own or standing.manages else None
+    return DepartureOut(code=Departure(row["departure"]), reason=reason)
+
+
+def _decision(one: dict[str, Any], recorder: AuthorRef) -> DecisionOut:
+    decided_at, recorded_at = (datetime.fromisoformat(one[name]) for name in ("decided_at", "recorded_at"))
+    return DecisionOut(
+        decided_by=DeciderOut(type=one["decider"], id=None),
+        decision="yes" if one["yes"] else "no",
+        decided_at=decided_at,
+        recorded_by=recorder,
+        recorded_at=recorded_at,
+        late=recorded_at - decided_at > LATE_AFTER,
+        **{name: one[name] for name in ("method", "text_version", "text_sha256", "language", "interpreter")},
+    )
+
+
+def _out(
+    row: RowMapping, authors: dict[UUID, AuthorRef], departure: DepartureOut | None, now: datetime
+) -> ConsentOut:
+    active = row["status"] == Status.ACTIVE
+    lapsed = active and row["valid_until"] is not None and row["valid_until"] <= now
+    withdrawal = None
+    if row["withdrawn_at"] is not None:
+        withdrawal = WithdrawalOut(
+            withdrawn_at=row["withdrawn_at"],
+            decided_by=row["withdrawal_decided_by"],
+            decided_at=row["withdrawal_decided_at"],
+            method=row["withdrawal_method"],
+        )
+    fields: dict[str, Any] = {name: row[name] for name in _PLAIN}
+    return ConsentOut(
+        status=Status.EXPIRED if lapsed else row["status"],
+        from_=[FromOut(domain=domain) for domain in row["from_domains"]],
+        recipients=[RecipientOut(**recipient) for recipient in row["recipients"]],
+        departure=departure,
+        decisions=[_decision(one, authors[UUID(one["recorded_by_engagement_id"])]) for one in row["decisions"]],
+        decided_by=DeciderOut(type=row["decided_by"], id=row["decided_by_account_id"]) if row["decided_by"] else None,
+        recorded_by=authors[row["recorded_by_engagement_id"]],
+        to_be_renewed=active and not lapsed and row["renew_on"] is not None and row["renew_on"] <= day_of(now),
+        withdrawal=withdrawal,
+        **fields,
+    )
+
+
+_PLAIN = (
+    *("id", "patient_id", "kind", "both_ways", "history", "categories", "purpose", "capacity", "decided_at"),
+    *("method", "text_version", "text_sha256", "recorded_at", "valid_from", "valid_until", "renew_on"),
+)
+
+
+def consent_touch(ctx: CaseContext, row: RowMapping) -> Touch:
+    """Return the touch of one consent, for the log."""
+    return case_touch(ctx.permit, "consent", row["id"], patient_id=PatientId(row["patient_id"]), consent_id=row["id"])
