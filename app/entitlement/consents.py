@@ -106,6 +106,8 @@ async def decide_consent(
         kind, domains = ConsentKind(row["kind"]), [Domain(one) for one in row["from_domains"]]
         _require_recorder(permit, row["patient_id"], kind, domains)
         if kind is ConsentKind.LIFT_SECRECY:
+            if not _sees(permit, row["patient_id"]):
+                raise Forbidden("Whoever sees nothing of a patient records no consent for them.")
             _refuse_own_recipient(permit, _recipients(row), _own_chairs(seats, permit))
     if decision.decider == "representative":
         raise Forbidden("No representative is recorded for this patient.")
@@ -124,14 +126,20 @@ def _require_recorder(permit: CasePermit, patient_id: UUID, kind: ConsentKind, d
     if standing.subject_of and patient_id in set(standing.subjects) - standing.subject_of:
         raise Forbidden("Each person decides for themselves.")
     if kind is ConsentKind.LIFT_SECRECY:
-        if not standing.subject_of and not standing.holds_any(permit.now, PatientId(patient_id)):
+        if not any(_sees(permit, one) for one in standing.subjects):
             raise Forbidden("Whoever sees nothing of a patient records no consent for them.")
         require_domain(permit.actor, domains, standing)
 
 
+def _sees(permit: CasePermit, patient_id: UUID) -> bool:
+    standing = permit.standing
+    return bool(standing.subject_of) or standing.holds_any(permit.now, PatientId(patient_id))
+
+
 def _term_faults(permit: CasePermit, terms: Terms, seats: Sequence[Seat]) -> list[Fault]:
     wrong = list(faults(terms, [_chair(seat, permit.now) for seat in seats], now=permit.now))
-    if terms.patient_id not in permit.standing.subjects:
+    known = terms.kind is not ConsentKind.LIFT_SECRECY or _sees(permit, terms.patient_id)
+    if not known or terms.patient_id not in permit.standing.subjects:
         wrong.insert(0, Fault("/patientId", "not-a-subject", "This case is not about that patient."))
     return wrong
 

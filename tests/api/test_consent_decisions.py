@@ -83,9 +83,10 @@ async def test_what_is_asked_opens_nothing_and_its_recipient_does_not_learn_of_i
 async def test_a_no_is_final_and_a_new_consent_may_be_asked(room: Room) -> None:
     gp, worker = await room.as_("gp"), await room.as_("social-worker")
     asked = await room.asked(categories=["finance_debt"])
-    refused = await gp.made(f"/consents/{asked}/decisions", room.decision_body("no", interpreter="professional"))
+    no = room.decision_body("no", interpreter="professional")
+    refused: Json = await gp.made(f"/consents/{asked}/decisions", no)
     assert (refused["status"], refused["decidedBy"]) == ("refused", None)
-    (decision,) = refused["decisions"]  # type: ignore[misc]  # a list, as the answer's schema says
+    (decision,) = refused["decisions"]
     assert (decision["decision"], decision["language"], decision["interpreter"]) == ("no", "nl", "professional")
     for answer in (
         await gp.post(f"/consents/{asked}/decisions", room.decision_body()),

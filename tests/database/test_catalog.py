@@ -144,7 +144,7 @@ CROSSING = {
         for name in (
             *("account_with_bsn", "administers", "announces", "case_access", "cases_of", "chained"),
             *("end_seats", "keeps_dossier", "may_keep_dossiers", "ownerless"),
-             *("birth_date_of", "settle_consent"),
+            *("birth_date_of", "settle_consent"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
             *("client_terms", "start_client_session"),

@@ -6,8 +6,8 @@ this transaction and never to active without somebody's yes. Source: ADR 0011; D
 
 from alembic import op
 
-revision = "0020"
-down_revision = "0016"
+revision = "0024"
+down_revision = "0023"
 
 DEFINER = "security definer set search_path = pg_catalog, public, pg_temp"
 
