@@ -345,9 +345,12 @@ async def test_a_request_of_two_lengths_is_not_smuggled(room: Room) -> None:
 async def test_what_is_extreme_but_right_is_taken(room: Room) -> None:
     gp, auditor = await room.as_("gp"), await room.as_("auditor")
     first, last = "0001-01-01T00:00:00.000001Z", "9999-12-31T23:59:59.999998Z"
-    given_at = await gp.post(f"{room.case}/consents", room.consent_body(decidedAt=first, validUntil=last))
+    grown = "1959-03-02T00:00:00.000001Z"
+    given_at = await gp.post(f"{room.case}/consents", room.consent_body(decidedAt=grown, validUntil=last))
     assert given_at.status_code == 201, given_at.text
-    assert (given_at.json()["decidedAt"], given_at.json()["validUntil"][:4]) == ("0001-01-01T00:00:00.000Z", "9999")
+    assert (given_at.json()["decidedAt"], given_at.json()["validUntil"][:4]) == ("1959-03-02T00:00:00.000Z", "9999")
+    before = await gp.post(f"{room.case}/consents", room.consent_body(decidedAt=first))
+    assert (before.status_code, before.json()["errors"][0]["code"]) == (400, "before-birthday")
     long = {"given": "\U0001f9d3" * 100, "family": "\U0001f9d3" * 100, "prefix": "\U0001f9d3" * 40}
     for day in ("0001-01-01", "9999-12-31", "1948-02-29"):
         made = await gp.post(

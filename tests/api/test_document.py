@@ -60,7 +60,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
     assert keyed == {
         *("registerPatient", "openCase", "inviteMember", "acceptInvitation", "recordPublicTask", "giveConsent"),
         "registerClient",
-        *("withdrawConsent", "openThread", "postMessage", "correctMessage"),
+        *("askConsent", "decideConsent", "withdrawConsent", "openThread", "postMessage", "correctMessage"),
         *("createOrganisation", "createTeam"),
         *("createEngagement", "startReplacement", "addPasskey", "requestFactorReset"),
     }
