@@ -338,7 +338,7 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return None if standing.holds_category(Category.CONTACT_NETWORK, now) else NotFound()
     if action in (Action.MEMBER_INVITE, Action.PUBLIC_TASK_RECORD, Action.PUBLIC_TASK_END):
         return None if standing.oversees else Forbidden()
-    if action is Action.ACTIVATION_ISSUE:
+    if action in (Action.ACTIVATION_ISSUE, Action.SAFE_CONTACT_RECORD):
         return None if standing.sits else Forbidden()
     if action in (Action.CONSENT_ASK, Action.CONSENT_GIVE):
         return None if _records_consent(actor, standing) else Forbidden()

@@ -199,6 +199,8 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.REPLACEMENT_END: PROFESSIONALS,
         Action.REPLACEMENT_LIST: PROFESSIONALS,
         Action.REPLACEMENT_START: PROFESSIONALS,
+        Action.SAFE_CONTACT_LIST: PROFESSIONALS,
+        Action.SAFE_CONTACT_RECORD: PROFESSIONALS,
         Action.SCIM_READ: frozenset({Role.INTEGRATION}),
         Action.SCIM_WRITE: frozenset({Role.INTEGRATION}),
         Action.SESSION_END: _EVERYONE,
@@ -236,6 +238,9 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
     }
 )
 """Role x action. A role that is not named for an action is refused with 403, whatever the case says."""
+
+NOT_TOLD_TO_SUBJECTS = frozenset({Action.SAFE_CONTACT_LIST, Action.SAFE_CONTACT_RECORD})
+"""What no view of the log shows to those whom a case is about: who reads along at home would learn of it."""
 
 P = Power
 _LEADS = frozenset({P.OPEN_CASE, P.RECORD_CONSENT, P.CHAIR})

@@ -274,6 +274,8 @@ class Action(StrEnum):
     REPLACEMENT_END = "replacement:end"
     REPLACEMENT_LIST = "replacement:list"
     REPLACEMENT_START = "replacement:start"
+    SAFE_CONTACT_LIST = "safe-contact:list"
+    SAFE_CONTACT_RECORD = "safe-contact:record"
     SCIM_READ = "scim:read"
     SCIM_WRITE = "scim:write"
     SESSION_END = "session:end"

@@ -43,6 +43,7 @@ TAGS: Final = {
     "cases": "Cases about one person or one household, and who may see what in them.",
     "members": "Inviting to a case, accepting, refusing and leaving.",
     "consents": "Consent of the patient: recording it, reading it, withdrawing it.",
+    "safety": "Safe contact with somebody whose home is not safe.",
     "threads": "Sealed conversations about one patient in one category.",
     "messages": "Messages: posting, correcting, retracting, and one's own contributions.",
     "clients": "Integrations: which there are, with which keys and scopes.",

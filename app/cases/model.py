@@ -53,6 +53,7 @@ class Subject(SQLModel, table=True):
     __tablename__ = "subject"
     case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
     patient_id: UUID = Field(primary_key=True, foreign_key="patient.id")
+    safe_contact: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
 class Member(SQLModel, table=True):

@@ -148,6 +148,12 @@ OPERATIONS = {
     "withdrawConsent": Expected(
         "post", "/consents/{consentId}/withdrawal", CASE, "consent:withdraw", "case", UPDATE, 201
     ),
+    "recordSafeContact": Expected(
+        "post", "/cases/{caseId}/safe-contacts", CASE, "safe-contact:record", "case", CREATE, 201
+    ),
+    "listSafeContacts": Expected(
+        "get", "/cases/{caseId}/safe-contacts", CASE, "safe-contact:list", "case", READ, 200
+    ),
     "openThread": Expected("post", "/cases/{caseId}/threads", CASE, "thread:open", "case", CREATE, 201),
     "listThreads": Expected("get", "/cases/{caseId}/threads", CASE, "thread:list", "case", READ, 200),
     "readThread": Expected("get", "/threads/{threadId}", CASE, "thread:read", "case", READ, 200),

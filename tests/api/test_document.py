@@ -61,7 +61,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         *("registerPatient", "openCase", "inviteMember", "acceptInvitation", "recordPublicTask", "giveConsent"),
         "registerClient",
         *("askConsent", "decideConsent", "withdrawConsent", "openThread", "postMessage", "correctMessage"),
-        *("createOrganisation", "createTeam"),
+        *("createOrganisation", "createTeam", "recordSafeContact"),
         *("createEngagement", "startReplacement", "addPasskey", "requestFactorReset"),
     }
 

@@ -144,7 +144,7 @@ CROSSING = {
         for name in (
             *("account_with_bsn", "administers", "announces", "case_access", "cases_of", "chained"),
             *("end_seats", "keeps_dossier", "may_keep_dossiers", "ownerless"),
-            *("birth_date_of", "settle_consent"),
+            *("birth_date_of", "settle_consent", "contact_kept_safe"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
             *("client_terms", "start_client_session"),
@@ -165,6 +165,7 @@ CROSSING = {
     **{name: ["app"] for name in ("end_sessions_of", "keeps_account", "never_signed_in", "take_handover")},
     "mark_cases_dirty": [],
     "mark_dirty": [],
+    "note_safe_contact": [],
     "note_use": ["stream"],
     "refuse_dirty": [],
     "rests_on_something": [],

@@ -47,6 +47,7 @@ PRIVILEGES = {
         public_task: insert, select, update(valid_until)
         realtime_ticket: delete, insert, select
         replacement: insert, select, update(cancelled_at)
+        safe_contact: insert, select
         scim_user: delete, insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
         shown_once: delete, insert, select
         subject: insert, select
