@@ -17,6 +17,7 @@ import app.events.model
 import app.identity.factors.model
 import app.identity.model
 import app.identity.oidc.model
+import app.notices.model
 import app.safety.model
 import app.threads.model  # noqa: F401  # every model must be known to the comparison
 from app.core.db import connect

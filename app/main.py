@@ -30,6 +30,7 @@ from app.api import (
     login,
     members,
     messages,
+    notices,
     oauth,
     oidc,
     oidc_browser,
@@ -86,6 +87,7 @@ from app.realtime.socket import Live
 # Routes are tried in this order, so the busiest come first; no address has two.
 ROUTERS = (
     messages.router,
+    notices.router,
     threads.router,
     cases.router,
     members.router,

@@ -44,6 +44,7 @@ TAGS: Final = {
     "members": "Inviting to a case, accepting, refusing and leaving.",
     "consents": "Consent of the patient: recording it, reading it, withdrawing it.",
     "safety": "Safe contact with somebody whose home is not safe.",
+    "notices": "What one is told: that something happened, never what of whom; letters to citizens.",
     "threads": "Sealed conversations about one patient in one category.",
     "messages": "Messages: posting, correcting, retracting, and one's own contributions.",
     "clients": "Integrations: which there are, with which keys and scopes.",

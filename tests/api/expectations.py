@@ -166,6 +166,9 @@ OPERATIONS = {
     "retractMessage": Expected(
         "post", "/messages/{messageId}/retraction", CASE, "message:retract", "case", DELETE, 201
     ),
+    "listNotices": Expected("get", "/notices", SELF, "notice:list", "none", READ, 200),
+    "markNoticeRead": Expected("post", "/notices/{noticeId}/reading", SELF, "notice:read", "none", UPDATE, 201),
+    "readLetter": Expected("get", "/notices/{noticeId}/letter", SELF, "notice:print", "none", READ, 200),
     "listContributions": Expected("get", "/contributions", SELF, "contribution:list", "case", READ, 200),
     "listEngagements": Expected(
         "get", "/organisations/{organisationId}/engagements", ROLE, "engagement:list", "directory", READ, 200

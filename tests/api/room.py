@@ -106,6 +106,7 @@ class Room(Table):
             "teamId": str(TEAM_ID),
             "replacementId": ABSENT,
             "clientId": ABSENT,
+            "noticeId": ABSENT,
             "identityId": ABSENT,
             **ids,
         }

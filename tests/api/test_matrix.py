@@ -6,6 +6,7 @@ Who may is not read from the policy that the service uses: ``ALLOWED`` is writte
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import jsonschema_rs
@@ -13,10 +14,12 @@ import orjson
 import pytest
 
 from app.identity.demo import BY_KEY, NURSING, PRACTICE, TEAM_ID
+from app.notices.kinds import Citizen, NoticeKind
 from tests.api import letting_in
 from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
 from tests.api.room import ABSENT, CARE, NAME, Room, another, problem_of
 from tests.clients import new_key, public, register
+from tests.notices.telling import tell
 from tests.serving import Caller
 from tests.stories import account_of
 from tests.talking import talking
@@ -52,6 +55,8 @@ ALLOWED: dict[str, set[str]] = {
     "listCases": FOLK,
     "listInvitations": FOLK,
     "listContributions": FOLK,
+    **dict.fromkeys(("listNotices", "markNoticeRead"), EVERYBODY - {"integration"}),
+    "readLetter": PROFESSIONALS,
     **{
         name: {"org-admin", "region-admin"}
         for name in (
@@ -370,6 +375,15 @@ async def _keeps(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("gp"), target(room, OPERATIONS[name])
 
 
+async def _notice(room: Room, name: str) -> tuple[Caller, str]:
+    """A letter to somebody without an account, for the case manager."""
+    gp, ids = await letting_in.unlinked(room)
+    case_id, patient_id = ids["caseId"], room.ids["unlinked"]
+    await tell(room.app, case_id, Citizen(UUID(patient_id)), NoticeKind.BREAK_GLASS_USED)
+    (notice,) = [one for one in (await gp.get("/notices")).json()["items"] if one["caseId"] == case_id]
+    return gp, target(room, OPERATIONS[name], noticeId=notice["id"])
+
+
 READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "endCurrentSession": _own_session,
     "endSession": _own_session,
@@ -400,6 +414,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     **dict.fromkeys(("readEngagement", "changeEngagement", "suspendEngagement", "resumeEngagement"), _colleague),
     **dict.fromkeys(("confirmEngagement", "issueEnrolmentCode"), _colleague),
     "inviteMember": _plain,
+    **dict.fromkeys(("markNoticeRead", "readLetter"), _notice),
     **{name: _organisation for name, one in OPERATIONS.items() if one.action.startswith("organisation:")},
     "listOrganisations": _plain,
     **{name: _team for name, one in OPERATIONS.items() if one.action.startswith(("team:", "team-member:"))},

@@ -145,6 +145,7 @@ CROSSING = {
             *("account_with_bsn", "administers", "announces", "case_access", "cases_of", "chained"),
             *("end_seats", "keeps_dossier", "may_keep_dossiers", "ownerless"),
             *("birth_date_of", "settle_consent", "contact_kept_safe"),
+            *("end_notices", "notice_channel", "notice_for_me", "notify"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
             *("client_terms", "start_client_session"),
