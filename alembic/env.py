@@ -10,6 +10,7 @@ from sqlmodel import SQLModel
 
 import app.audit.model
 import app.cases.model
+import app.consent.grounds_model
 import app.consent.model
 import app.crypto.model
 import app.entitlement.model

@@ -167,8 +167,8 @@ class Standing:
 
 
 def _own_right(holding: Holding) -> int:
-    """Return how much a right is one's own: the log names that before a consent, and both before a replacement."""
-    return {Ground.REPLACEMENT: 0, Ground.CONSENT: 1}.get(holding.ground, 2)
+    """Return how much a right is one's own: the log names it before a consent, a replacement and an emergency."""
+    return {Ground.EMERGENCY: 0, Ground.REPLACEMENT: 1, Ground.CONSENT: 2}.get(holding.ground, 3)
 
 
 class Permit:

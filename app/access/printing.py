@@ -6,11 +6,13 @@ from typing import TypeVar
 from app.access.tables import (
     ANY_FACTOR,
     DOMAIN_OF_TREATMENT,
+    EMERGENCY,
     FRESH,
     FRESH_SECONDS,
     IMPLIED,
     NEED_TO_KNOW,
     NEVER_BY_CONSENT,
+    OPENED_PER_MEMBER,
     POLICY_VERSION,
     PUBLIC_TASK,
     RECORDERS,
@@ -48,6 +50,11 @@ _GROUNDS: Mapping[Ground, tuple[str, str, str]] = {
         "those whose secrecy is lifted; with both ways also the recipient's own",
         "the categories that the citizen named",
     ),
+    Ground.EMERGENCY: (
+        "whoever broke the glass, for an hour",
+        _ALL,
+        "the table *Emergency*; nobody writes by it",
+    ),
     Ground.AUTHOR: ("who wrote it", _ALL, "what one wrote oneself, under one's contributions only"),
 }
 
@@ -76,6 +83,13 @@ def _lines() -> Iterable[str]:
         "R is read.",
         {_capacity(*one): need_to_know(*one) for one in _capacities() if one[0] in NEED_TO_KNOW},
     )
+    yield from _section(
+        "Opened for one member",
+        "What treatment leaves closed until it is opened for one member with a reason, and who then writes too.",
+        ("category", "who writes"),
+        [(category, _named(roles)) for category, roles in OPENED_PER_MEMBER.items()],
+    )
+    yield from _cells("Emergency", "What breaking the glass opens, in every domain.", {Ground.EMERGENCY: EMERGENCY})
     yield from _cells("Public task", "What `public_task` opens by law, in domain `social`.", PUBLIC_TASK)
     yield from _cells("Oneself", "What `subject` opens to the citizen, in every domain.", {Role.CITIZEN: SUBJECT})
     yield ""

@@ -21,14 +21,24 @@ from app.access.vocabulary import (
     Speciality,
 )
 
-POLICY_VERSION = "2026-3"
+POLICY_VERSION = "2026-4"
 
 C = Category
 READ, WRITE = False, True
 
-_OPENED_PER_MEMBER = {C.MENTAL_HEALTH, C.ADDICTION, C.ADVANCE_CARE_PLANNING}
+_MAY_WRITE_OPENED = frozenset({Role.GP, Role.POH, Role.SPECIALIST})
+
+OPENED_PER_MEMBER: Mapping[Category, frozenset[Role]] = MappingProxyType(
+    {
+        C.MENTAL_HEALTH: _MAY_WRITE_OPENED,
+        C.ADDICTION: _MAY_WRITE_OPENED,
+        C.ADVANCE_CARE_PLANNING: _MAY_WRITE_OPENED | {Role.DISTRICT_NURSE},
+    }
+)
+"""What treatment leaves closed until it is opened for one member with a reason; and who then writes there too."""
+
 _NEVER_BY_TREATMENT = {C.FINANCE_DEBT, C.WORK_INCOME, C.SAFETY_MELDCODE}
-_PRACTICE = {category: WRITE for category in C if category not in _OPENED_PER_MEMBER | _NEVER_BY_TREATMENT}
+_PRACTICE = {category: WRITE for category in C if category not in OPENED_PER_MEMBER.keys() | _NEVER_BY_TREATMENT}
 
 NEED_TO_KNOW: Mapping[Role, Mapping[Category, bool]] = MappingProxyType(
     {
@@ -114,6 +124,19 @@ SUBJECT: Mapping[Category, bool] = MappingProxyType(
     {category: WRITE for category in C if category is not C.SAFETY_MELDCODE}
 )
 """``subject``: everything about oneself, in every domain."""
+
+EMERGENCY: Mapping[Category, bool] = MappingProxyType(
+    {
+        C.MEDICAL_SUMMARY: READ,
+        C.MEDICATION: READ,
+        C.ADVANCE_CARE_PLANNING: READ,
+        C.CRISIS_PLAN: READ,
+        C.IDENTIFICATION: READ,
+        C.CONTACT_NETWORK: READ,
+        C.PRACTICAL_COORDINATION: READ,
+    }
+)
+"""``emergency``: what whoever breaks the glass sees, in every domain; nobody writes by it. Source: DESIGN 5, R-16."""
 
 NEVER_BY_CONSENT = frozenset({C.SAFETY_MELDCODE})
 """``consent`` opens what it names but for this, which leaves the author's organisation as a disclosure only."""

@@ -85,6 +85,7 @@ class Ground(StrEnum):
     REPLACEMENT = "replacement"
     PUBLIC_TASK = "public_task"
     CONSENT = "consent"
+    EMERGENCY = "emergency"
     AUTHOR = "author"
 
 

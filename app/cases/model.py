@@ -1,6 +1,6 @@
 """Tables of cases: patients, cases, subjects, members, public tasks. Migrations hold the constraints."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
@@ -54,10 +54,13 @@ class Subject(SQLModel, table=True):
     case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
     patient_id: UUID = Field(primary_key=True, foreign_key="patient.id")
     safe_contact: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    died_on: date | None = None
+    died_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    death_recorded_by_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
 
 
 class Member(SQLModel, table=True):
-    """Who sits at the table: a person, a function of an organisation, or a team."""
+    """Who sits at the table: a person, a function, a team, or until ``seated_until`` whoever broke the glass."""
 
     __tablename__ = "member"
     __table_args__ = (
@@ -87,6 +90,7 @@ class Member(SQLModel, table=True):
     invited_at: datetime = Field(sa_type=INSTANT)
     decided_at: datetime | None = Field(default=None, sa_type=INSTANT)
     ended_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    seated_until: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
 class PublicTask(SQLModel, table=True):

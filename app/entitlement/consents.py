@@ -31,7 +31,8 @@ from app.core.ids import ConsentId, EngagementId, PatientId
 from app.crypto.service import Crypto
 from app.entitlement import store
 from app.entitlement.derivation import Change, parse_inputs, rederive
-from app.entitlement.rules import Grant, Seat, derive
+from app.entitlement.grants import Grant, Seat
+from app.entitlement.rules import derive
 from app.events import service as events
 from app.events.drafts import Draft, EventType, only
 

@@ -22,18 +22,23 @@ from app.core.ids import (
     new_id,
 )
 from app.entitlement import store
-from app.entitlement.rules import (
+from app.entitlement.grants import (
+    Emergency,
+    Exclusion,
     Grant,
     Inputs,
     Lifting,
+    Objection,
+    Opening,
     Period,
     Recipient,
     Replacement,
+    Represents,
     Seat,
     SubjectOf,
     Task,
-    derive,
 )
+from app.entitlement.rules import derive
 from app.events.drafts import Draft, EventType, only
 
 Cells = frozenset[tuple[EngagementId, PatientId, Category, Domain, bool]]
@@ -156,7 +161,9 @@ def parse_inputs(found: Mapping[str, Any]) -> Inputs:
     return Inputs(
         subjects=tuple(
             SubjectOf(
-                PatientId(UUID(item["patientId"])), AccountId(UUID(item["accountId"])) if item["accountId"] else None
+                PatientId(UUID(item["patientId"])),
+                AccountId(UUID(item["accountId"])) if item["accountId"] else None,
+                datetime.fromisoformat(item["diedAt"]) if item["diedAt"] else None,
             )
             for item in found["subjects"]
         ),
@@ -177,7 +184,37 @@ def parse_inputs(found: Mapping[str, Any]) -> Inputs:
             )
             for item in found["replacements"]
         ),
+        represents=tuple(
+            Represents(
+                *_about(item),
+                scope=_categories(item["scope"]),
+                withheld=_categories(item["withheld"]) or frozenset(),
+                period=_period(item["validFrom"], item["validUntil"]),
+            )
+            for item in found["represents"]
+        ),
+        exclusions=tuple(
+            Exclusion(PatientId(UUID(item["patientId"])), AccountId(UUID(item["accountId"])))
+            for item in found["exclusions"]
+        ),
+        objections=tuple(Objection(*_about(item), _categories(item["categories"])) for item in found["objections"]),
+        openings=tuple(
+            Opening(*_about(item), Category(item["category"]), _period(item["validFrom"], item["validUntil"]))
+            for item in found["openings"]
+        ),
+        emergencies=tuple(
+            Emergency(*_about(item), item["lifeThreatening"], _period(item["validFrom"], item["validUntil"]))
+            for item in found["emergencies"]
+        ),
     )
+
+
+def _about(item: Mapping[str, Any]) -> tuple[PatientId, MemberId]:
+    return PatientId(UUID(item["patientId"])), MemberId(UUID(item["memberId"]))
+
+
+def _categories(listed: Iterable[str] | None) -> frozenset[Category] | None:
+    return None if listed is None else frozenset(Category(one) for one in listed)
 
 
 def _seat(item: Mapping[str, Any]) -> Seat:
@@ -194,6 +231,7 @@ def _seat(item: Mapping[str, Any]) -> Seat:
         period=_period(item["validFrom"], item["validUntil"]),
         teams=tuple((TeamId(UUID(team)), _period(start, end)) for team, start, end in item["teams"]),
         speciality=item["speciality"],
+        emergency=item["emergency"],
     )
 
 

@@ -5,194 +5,141 @@ same rows close by time before anybody derives them again. Source: DESIGN 2 and 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
-from uuid import UUID
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from app.access.tables import IMPLIED, NEVER_BY_CONSENT, PUBLIC_TASK, SUBJECT, TREATING, need_to_know
-from app.access.vocabulary import Category, Domain, Ground, Law, Role
-from app.core.ids import (
-    AccountId,
-    ConsentId,
-    EngagementId,
-    MemberId,
-    OrganisationId,
-    PatientId,
-    ReplacementId,
-    TeamId,
+from app.access.tables import (
+    EMERGENCY,
+    IMPLIED,
+    NEVER_BY_CONSENT,
+    OPENED_PER_MEMBER,
+    PUBLIC_TASK,
+    SUBJECT,
+    TREATING,
+    need_to_know,
 )
+from app.access.vocabulary import Category, Domain, Ground, Role
+from app.core.ids import PatientId
+from app.entitlement.grants import Grant, Inputs, Lifting, Period, Seat
 
+ENDING_WITH_DEATH = frozenset({Role.CITIZEN, Role.REPRESENTATIVE, Role.INFORMAL_CARER})
+"""Whose access to a patient ends with the death of that patient at once."""
 
-@dataclass(frozen=True, slots=True)
-class Period:
-    """A half-open period of time, ``[start, end)``; no end means for ever."""
-
-    start: datetime
-    end: datetime | None = None
-
-    def within(self, other: "Period") -> "Period | None":
-        """Return the part of this period that lies in the other, or None if there is none."""
-        start = max(self.start, other.start)
-        ends = [end for end in (self.end, other.end) if end is not None]
-        end = min(ends, default=None)
-        return None if end is not None and end <= start else Period(start, end)
-
-    def holds(self, at: datetime) -> bool:
-        """Whether ``at`` lies in the period."""
-        return self.start <= at and (self.end is None or at < self.end)
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """An engagement that stands behind an accepted member, and since when."""
-
-    member_id: MemberId
-    engagement_id: EngagementId
-    account_id: AccountId
-    role: Role
-    domain: Domain | None
-    law: Law | None
-    organisation_id: OrganisationId | None
-    direct_treatment: bool
-    from_seq: int
-    period: Period
-    teams: tuple[tuple[TeamId, Period], ...] = ()
-    speciality: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SubjectOf:
-    """A subject, and the citizen's account if one is linked."""
-
-    patient_id: PatientId
-    account_id: AccountId | None
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A public task recorded for one member."""
-
-    member_id: MemberId
-    law: Law
-    period: Period
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """To whom a consent opens: a member, organisation or team by id, or a role within the case."""
-
-    type: str
-    id: UUID | None = None
-    role: Role | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Lifting:
-    """An active consent of kind ``lift_secrecy``."""
-
-    consent_id: ConsentId
-    patient_id: PatientId
-    from_domains: frozenset[Domain]
-    categories: frozenset[Category]
-    both_ways: bool
-    from_seq: int
-    threads_from_seq: int
-    period: Period
-    recipients: tuple[Recipient, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """Somebody who stands in for another engagement, while both are in force."""
-
-    replacement_id: ReplacementId
-    replaced_engagement_id: EngagementId
-    replaced_account_id: AccountId
-    substitute_engagement_id: EngagementId
-    substitute_account_id: AccountId
-    period: Period
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Everything the grants of one case rest on."""
-
-    subjects: tuple[SubjectOf, ...]
-    seats: tuple[Seat, ...]
-    tasks: tuple[Task, ...]
-    consents: tuple[Lifting, ...]
-    replacements: tuple[Replacement, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """One open cell.
-
-    ``visible_from_seq`` is the first position of the stream that it shows, ``threads_from_seq`` the first at which a
-    thread may have been opened to be shown. ``on_behalf_of`` is whom a substitute replaces.
-    """
-
-    member_id: MemberId
-    engagement_id: EngagementId
-    account_id: AccountId
-    patient_id: PatientId
-    category: Category
-    domain: Domain
-    may_write: bool
-    ground: Ground
-    consent_id: ConsentId | None
-    visible_from_seq: int
-    threads_from_seq: int
-    period: Period
-    replacement_id: ReplacementId | None = None
-    on_behalf_of: AccountId | None = None
+CLOSING_ROUND = timedelta(days=30)
+"""How long professionals go on after a death, to round off. Source: DESIGN 5; issue 3 of 11, part 11."""
 
 
 def derive(inputs: Inputs, *, now: datetime) -> frozenset[Grant]:
     """Return every grant that is in force at ``now`` or will be, and none that has lapsed.
 
     First the grounds that rest on the member alone, then what consents lift, then what recipients write back to
-    whoever holds the category by either, then what any cell implies; all of it again for whoever stands in.
+    whoever holds the category by either, then what any cell implies; without whom the citizen excluded, and as long
+    as a death allows; all of it again for whoever stands in. Emergencies come last, for they stop at less.
     """
     held = set(_standing(inputs))
     held |= set(_lifted(inputs))
     held |= set(_answered(inputs, frozenset(held)))
     held |= set(_implied(held))
-    held |= set(_replaced(inputs, frozenset(held)))
+    held = set(_while_alive(inputs, _not_excluded(inputs, held)))
+    held |= set(_not_excluded(inputs, _replaced(inputs, frozenset(held))))
+    held |= set(_while_alive(inputs, _emergencies(inputs)))
     return frozenset(grant for grant in held if grant.period.end is None or grant.period.end > now)
 
 
 def _standing(inputs: Inputs) -> Iterator[Grant]:
-    """Yield what subjecthood, treatment and public task open."""
+    """Yield what subjecthood, representation, treatment and public task open."""
     for seat in inputs.seats:
         for subject in inputs.subjects:
             if subject.account_id == seat.account_id and seat.role is Role.CITIZEN:
                 for domain in Domain:
                     yield from _cells(seat, subject.patient_id, SUBJECT.items(), domain, Ground.SUBJECT)
-            if seat.direct_treatment and seat.role in TREATING and seat.domain in (Domain.CARE, Domain.YOUTH):
-                table = need_to_know(seat.role, seat.speciality).items()
-                yield from _cells(seat, subject.patient_id, table, seat.domain, Ground.DIRECT_TREATMENT)
-            if seat.role is Role.SOCIAL_TEAM:
-                for task in inputs.tasks:
-                    if (
-                        task.member_id == seat.member_id
-                        and task.law is seat.law
-                        and (period := seat.period.within(task.period))
-                    ):
-                        yield from _cells(
-                            replace(seat, period=period),
-                            subject.patient_id,
-                            PUBLIC_TASK[task.law].items(),
-                            Domain.SOCIAL,
-                            Ground.PUBLIC_TASK,
-                        )
+            yield from _represented(inputs, seat, subject.patient_id)
+            yield from _treated(inputs, seat, subject.patient_id)
+            yield from _tasked(inputs, seat, subject.patient_id)
+
+
+def _represented(inputs: Inputs, seat: Seat, patient_id: PatientId) -> Iterator[Grant]:
+    """Yield what a representative sees in the place of whom they represent, within their scope."""
+    for one in inputs.represents:
+        if (
+            seat.role is Role.REPRESENTATIVE
+            and one.member_id == seat.member_id
+            and one.patient_id == patient_id
+            and (period := seat.period.within(one.period))
+        ):
+            open_ = SUBJECT.keys() & (one.scope if one.scope is not None else SUBJECT.keys())
+            table = {category: SUBJECT[category] for category in open_ - one.withheld}.items()
+            for domain in Domain:
+                yield from _cells(replace(seat, period=period), patient_id, table, domain, Ground.SUBJECT)
+
+
+def _treated(inputs: Inputs, seat: Seat, patient_id: PatientId) -> Iterator[Grant]:
+    """Yield what treating opens: the profession's table and what was opened, less what the citizen objects to."""
+    if not (seat.direct_treatment and seat.role in TREATING and seat.domain in (Domain.CARE, Domain.YOUTH)):
+        return
+    closed: set[Category] = set()
+    for objection in inputs.objections:
+        if (objection.patient_id, objection.member_id) == (patient_id, seat.member_id):
+            closed |= set(Category) if objection.categories is None else objection.categories
+    table = {c: write for c, write in need_to_know(seat.role, seat.speciality).items() if c not in closed}
+    yield from _cells(seat, patient_id, table.items(), seat.domain, Ground.DIRECT_TREATMENT)
+    for opening in inputs.openings:
+        if (
+            (opening.patient_id, opening.member_id) == (patient_id, seat.member_id)
+            and opening.category in OPENED_PER_MEMBER.keys() - closed
+            and (period := seat.period.within(opening.period))
+        ):
+            cell = ((opening.category, seat.role in OPENED_PER_MEMBER[opening.category]),)
+            yield from _cells(replace(seat, period=period), patient_id, cell, seat.domain, Ground.DIRECT_TREATMENT)
+
+
+def _tasked(inputs: Inputs, seat: Seat, patient_id: PatientId) -> Iterator[Grant]:
+    """Yield what a recorded public task opens."""
+    if seat.role is not Role.SOCIAL_TEAM:
+        return
+    for task in inputs.tasks:
+        if task.member_id == seat.member_id and task.law is seat.law and (period := seat.period.within(task.period)):
+            table = PUBLIC_TASK[task.law].items()
+            yield from _cells(replace(seat, period=period), patient_id, table, Domain.SOCIAL, Ground.PUBLIC_TASK)
+
+
+def _not_excluded(inputs: Inputs, grants: Iterable[Grant]) -> Iterator[Grant]:
+    excluded = {(one.patient_id, one.account_id) for one in inputs.exclusions}
+    return (grant for grant in grants if (grant.patient_id, grant.account_id) not in excluded)
+
+
+def _emergencies(inputs: Inputs) -> Iterator[Grant]:
+    """Yield the emergency subset to whoever broke the glass; an exclusion gives way to a threatened life alone."""
+    excluded = {(one.patient_id, one.account_id) for one in inputs.exclusions}
+    for one in inputs.emergencies:
+        for seat in inputs.seats:
+            if seat.member_id != one.member_id or (period := seat.period.within(one.period)) is None:
+                continue
+            if one.life_threatening or (one.patient_id, seat.account_id) not in excluded:
+                for domain in Domain:
+                    chair = replace(seat, period=period)
+                    yield from _cells(chair, one.patient_id, EMERGENCY.items(), domain, Ground.EMERGENCY)
+
+
+def _while_alive(inputs: Inputs, grants: Iterable[Grant]) -> Iterator[Grant]:
+    """Yield the grants as far as a death lets them: one's own and those of one's own people end with it."""
+    deaths = {one.patient_id: one.died_at for one in inputs.subjects if one.died_at is not None}
+    own = {(seat.member_id, seat.engagement_id) for seat in inputs.seats if seat.role in ENDING_WITH_DEATH}
+    for grant in grants:
+        if (died_at := deaths.get(grant.patient_id)) is None:
+            yield grant
+            continue
+        last = died_at if (grant.member_id, grant.engagement_id) in own else died_at + CLOSING_ROUND
+        if grant.period.start < last and (period := grant.period.within(Period(grant.period.start, last))):
+            yield replace(grant, period=period)
 
 
 def _cells(
     seat: Seat, patient_id: PatientId, table: Iterable[tuple[Category, bool]], domain: Domain, ground: Ground
 ) -> Iterator[Grant]:
     # One's own file has no beginning: the citizen sees what was said before the account was linked.
-    from_seq = 0 if ground is Ground.SUBJECT else seat.from_seq
+    # Nor does what somebody needs to know in an emergency.
+    from_seq = 0 if ground in (Ground.SUBJECT, Ground.EMERGENCY) else seat.from_seq
     for category, may_write in table:
         yield Grant(
             member_id=seat.member_id,
@@ -262,7 +209,7 @@ def _reached(inputs: Inputs) -> Iterator[tuple[Lifting, Seat, Period]]:
 def _periods_of(consent: Lifting, seat: Seat) -> Iterator[Period]:
     """Yield the periods in which the consent reaches this seat, at most one for each way it is named."""
     reach = seat.period.within(consent.period)
-    if reach is None:
+    if reach is None or seat.emergency:
         return
     for recipient in consent.recipients:
         if (

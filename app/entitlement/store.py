@@ -141,6 +141,11 @@ async def expire_consents(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapp
     return (await db.execute(text("select * from expire_consents(:case)"), {"case": case_id})).mappings().all()
 
 
+async def end_lapsed_seats(db: AsyncSession, case_id: CaseId) -> None:
+    """End the seats of whoever broke the glass, once their time is over."""
+    await db.execute(text("select end_lapsed_seats(:case)"), {"case": case_id})
+
+
 async def sweeping(db: AsyncSession) -> bool:
     """Take the sweeper's advisory lock for this transaction; False when another worker has it."""
     statement = text("select pg_try_advisory_xact_lock(hashtext('overlegtafel sweeper'))")

@@ -49,6 +49,7 @@ async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, sour
         now = await store.enter_as_time(db, clock())
         await store.lock_case(db, case_id)
         expired = await store.expire_consents(db, case_id)
+        await store.end_lapsed_seats(db, case_id)
         drafts = []
         for row in expired:
             consent_id = ConsentId(row["consent_id"])

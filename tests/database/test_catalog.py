@@ -144,7 +144,7 @@ CROSSING = {
         for name in (
             *("account_with_bsn", "administers", "announces", "case_access", "cases_of", "chained"),
             *("end_seats", "keeps_dossier", "may_keep_dossiers", "ownerless"),
-            *("birth_date_of", "settle_consent", "contact_kept_safe"),
+            *("birth_date_of", "contact_kept_safe", "end_lapsed_seats", "settle_consent"),
             *("end_notices", "notice_channel", "notice_for_me", "notify"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
@@ -167,9 +167,11 @@ CROSSING = {
     "mark_cases_dirty": [],
     "mark_dirty": [],
     "note_safe_contact": [],
+    "not_excluded": [],
     "note_use": ["stream"],
     "refuse_dirty": [],
     "rests_on_something": [],
+    "while_alive": [],
 }
 
 # Functions that run with the rights of whoever calls them.

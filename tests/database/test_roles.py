@@ -28,6 +28,12 @@ PRIVILEGES = {
         consent_decision: insert, select
         consent_recipient: insert, select
         dossier_keeper: delete, insert, select
+        emergency_access: select
+        exclusion: insert, select, update(ended_at, ended_by_engagement_id)
+        objection: insert, select, update(ended_at, ended_by_engagement_id)
+        opening: insert, select, update(ended_at, ended_by_engagement_id)
+        representation: insert, select, update(ended_at, ended_by_engagement_id)
+        withholding: insert, select, update(ended_at, ended_by_engagement_id)
         engagement: insert, select, update(confirmed_until, employee_number, responsible_engagement_id, speciality,
             suspended_at, valid_until)
         external_identity: delete, insert, select

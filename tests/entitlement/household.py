@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -22,8 +22,9 @@ from app.cli.postgres import Urls
 from app.core.errors import Forbidden, NotFound
 from app.core.ids import AccountId, EngagementId, LoginSessionId, PatientId
 from app.entitlement.derivation import parse_inputs
+from app.entitlement.grants import Grant
 from app.entitlement.permits import parse_standing
-from app.entitlement.rules import Grant, derive
+from app.entitlement.rules import derive
 from tests.entitlement import naive
 from tests.entitlement.naive import CATEGORIES, DOMAINS, Interpreter, Opening
 from tests.entitlement.region import (
@@ -48,6 +49,7 @@ people = st.sampled_from(sorted(CAST))
 bounds = st.sampled_from(BOUNDS)
 hours = st.integers(0, 24)
 durations = st.one_of(st.none(), st.integers(1, 48))
+patients = st.integers(0, 1)
 members = st.tuples(st.just("member"), st.integers(0, 20))
 recipients = st.one_of(
     *(members, members, members),
@@ -74,6 +76,10 @@ class Terms:
 
 
 COMMON = ("social_participation", "functional_adl", "mental_health", "finance_debt", "safety_meldcode")
+some_categories = st.one_of(
+    st.none(),
+    st.lists(st.sampled_from((*COMMON, "identification", "medication")), min_size=1, max_size=3, unique=True),
+)
 SOCIAL_WORKERS = ("social-worker", "social-worker-2", "youth-consultant")
 terms = st.builds(
     Terms,
@@ -105,6 +111,8 @@ class Household(RuleBasedStateMachine):
         self.consents: list[UUID] = []
         self.tasks: list[UUID] = []
         self.replacements: list[UUID] = []
+        self.representations: list[UUID] = []
+        self.recorded: list[tuple[str, UUID]] = []
         self.before: dict[str, frozenset[tuple[CellKey, Opening]]] = {}
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -340,6 +348,102 @@ class Household(RuleBasedStateMachine):
                 self.region.now,
             )
 
+    # What the citizen says no to, what is opened, who represents, emergencies and death
+
+    @rule(patient=patients, key=people)
+    def exclude(self, patient: int, key: str) -> None:
+        with suppress(asyncpg.UniqueViolationError):
+            self.record("exclusion", patient, account_id=self.region.people[key].account_id)
+
+    @rule(patient=patients, key=people, categories=some_categories)
+    def say_no_to(self, patient: int, key: str, categories: list[str] | None) -> None:
+        self.record("objection", patient, member_id=self.seat_of(key), categories=categories)
+
+    @rule(patient=patients, key=people, category=st.sampled_from(sorted(naive.OPENED_FOR_ONE)), lasts=durations)
+    def open_for_one(self, patient: int, key: str, category: str, lasts: int | None) -> None:
+        until = self.region.now + timedelta(hours=lasts) if lasts else None
+        values = {"category": category, "reason_sealed": b"x", "valid_until": until}
+        self.record("opening", patient, member_id=self.seat_of(key), **values)
+
+    @rule(
+        patient=patients, key=st.sampled_from(["mother", "mother", "carer"]), scope=some_categories, lasts=durations
+    )
+    def represent(self, patient: int, key: str, scope: list[str] | None, lasts: int | None) -> None:
+        """Record somebody's say for a patient; for whoever is no representative it is worth nothing."""
+        values = {
+            "engagement_id": self.region.people[key].engagement_id,
+            "kind": "mentor",
+            "evidence": "x",
+            "scope": scope,
+            "capacity_lost": True,
+            "valid_from": self.region.now,
+            "valid_until": self.region.now + timedelta(hours=lasts) if lasts else None,
+        }
+        self.representations.append(self.record("representation", patient, member_id=self.seat_of(key), **values))
+
+    @rule(which=st.integers(0, 20), categories=some_categories)
+    def withhold(self, which: int, categories: list[str] | None) -> None:
+        if self.representations:
+            representation = self.representations[which % len(self.representations)]
+            values = {"representation_id": representation, "categories": categories, "reason_sealed": b"x"}
+            self.record("withholding", None, **values)
+
+    @rule(which=st.integers(0, 20))
+    def end_one(self, which: int) -> None:
+        """End one of the recorded things."""
+        if self.recorded:
+            table, row = self.recorded[which % len(self.recorded)]
+            self.change(
+                f"update {table} set ended_at = $3 where case_id = $1 and id = $2 and ended_at is null",
+                *(self.region.case_id, row, self.region.now),
+            )
+
+    @rule(patient=patients, key=people, life_threatening=st.booleans())
+    def break_the_glass(self, patient: int, key: str, life_threatening: bool) -> None:
+        region, member = self.region, self.seats.get(key)
+        until = region.now + timedelta(minutes=60)
+        if member is None:
+            member = uuid4()
+            try:
+                self.change(
+                    "insert into member (case_id, id, kind, engagement_id, case_role, direct_treatment, history,"
+                    " history_from_seq, status, invited_at, decided_at, seated_until)"
+                    " values ($1, $2, 'emergency', $3, 'deelnemer', false, 'all', 0, 'accepted', $4, $4, $5)",
+                    *(region.case_id, member, region.people[key].engagement_id, region.now, until),
+                )
+            except asyncpg.UniqueViolationError:
+                return  # there by an earlier emergency, whose seat nobody ended yet
+        values = {"life_threatening": life_threatening, "valid_from": region.now, "valid_until": until}
+        self.record("emergency_access", patient, member_id=member, **values)
+
+    @rule(patient=patients, died=st.sampled_from([True, True, False]))
+    def die(self, patient: int, died: bool) -> None:
+        """Record a death, or take it back."""
+        self.change(
+            "update subject set died_on = $3, died_at = $4, death_recorded_by_engagement_id = $5"
+            " where case_id = $1 and patient_id = $2",
+            *(self.region.case_id, self.region.patients[patient]),
+            *(
+                (self.region.now.date(), self.region.now, self.region.people["gp"].engagement_id)
+                if died
+                else (None,) * 3
+            ),
+        )
+
+    def seat_of(self, key: str) -> UUID:
+        return self.members[self.position(key)]
+
+    def record(self, table: str, patient: int | None, **values: object) -> UUID:
+        region, row, gp = self.region, uuid4(), self.region.people["gp"]
+        values |= {"case_id": region.case_id, "id": row, "recorded_at": region.now}
+        values |= {"recorded_by_account_id": gp.account_id, "recorded_by_engagement_id": gp.engagement_id}
+        if patient is not None:
+            values["patient_id"] = region.patients[patient]
+        places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+        self.change(f"insert into {table} ({', '.join(values)}) values ({places})", *values.values())
+        self.recorded.append((table, row))
+        return row
+
     # Public tasks and time
 
     @rule(
@@ -467,7 +571,7 @@ class Household(RuleBasedStateMachine):
         standing = parse_standing(json.loads(found))
         actor = _actor(person, opinion)
         # The policy knows members who are persons; whoever is there as a function or a team has no standing yet.
-        seated = any(m["kind"] == "person" for m in opinion.seats_of(person.engagement_id)) or any(
+        seated = any(m["kind"] in ("person", "emergency") for m in opinion.seats_of(person.engagement_id)) or any(
             opinion.for_others(person.engagement_id, p.patient_id, p.category, p.domain) for p in self.region.probes
         )
         for p in self.region.probes:

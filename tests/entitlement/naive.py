@@ -6,7 +6,7 @@ again from the page, and it reads the database's tables itself. What is uncertai
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +38,17 @@ NURSE_READS = words("medical_summary social_participation crisis_plan mdo_report
 SPECIALIST_WRITES = words("medical_summary medication")
 SPECIALIST_READS = words("functional_adl plan_goals_actions practical_coordination mdo_report")
 
+OPENED_FOR_ONE = {  # closed unless opened for that member; the page leaves open who then writes, the policy says
+    "mental_health": words("gp poh specialist"),
+    "addiction": words("gp poh specialist"),
+    "advance_care_planning": words("gp poh specialist district_nurse"),
+}
+# "the configured emergency subset" is the committed policy's
+EMERGENCY = words(
+    "medical_summary medication advance_care_planning crisis_plan identification contact_network"
+    " practical_coordination"
+)
+
 # "table law → categories" is all the page says; these are the committed policy's
 _PLAN = "plan_goals_actions practical_coordination "
 LAWS = {
@@ -65,6 +76,12 @@ class World:
     tasks: list[Row]
     consents: list[Row]
     recipients: list[Row]
+    representations: list[Row]
+    withholdings: list[Row]
+    exclusions: list[Row]
+    objections: list[Row]
+    openings: list[Row]
+    emergencies: list[Row]
 
 
 async def look(connection: "asyncpg.Connection[asyncpg.Record]", case_id: UUID) -> World:
@@ -87,6 +104,12 @@ async def look(connection: "asyncpg.Connection[asyncpg.Record]", case_id: UUID) 
         tasks=await rows("select * from public_task where case_id = $1", case_id),
         consents=await rows("select * from consent where case_id = $1", case_id),
         recipients=await rows("select * from consent_recipient where case_id = $1", case_id),
+        representations=await rows("select * from representation where case_id = $1", case_id),
+        withholdings=await rows("select * from withholding where case_id = $1", case_id),
+        exclusions=await rows("select * from exclusion where case_id = $1", case_id),
+        objections=await rows("select * from objection where case_id = $1", case_id),
+        openings=await rows("select * from opening where case_id = $1", case_id),
+        emergencies=await rows("select * from emergency_access where case_id = $1", case_id),
     )
 
 
@@ -132,8 +155,10 @@ class Interpreter:
         for member in self.world.members:
             if member["status"] != "accepted" or self.now < member["decided_at"]:
                 continue
+            if member["seated_until"] is not None and self.now >= member["seated_until"]:
+                continue
             if (
-                (member["kind"] == "person" and member["engagement_id"] == engagement_id)
+                (member["kind"] in ("person", "emergency") and member["engagement_id"] == engagement_id)
                 or (
                     member["kind"] == "function"
                     and engagement["organisation_id"] == member["organisation_id"]
@@ -173,18 +198,45 @@ class Interpreter:
     # Grounds
 
     def subject(self, engagement_id: UUID, patient_id: UUID, category: str) -> Iterator[Opening]:
-        """Everything about oneself, in every domain, except safety_meldcode; to the citizen."""
+        """Everything about oneself, in every domain, except safety_meldcode; to the citizen, or a representative."""
         engagement = self.world.engagements[engagement_id]
+        if category == "safety_meldcode":
+            return
         if (
             self.seats_of(engagement_id)
             and engagement["role"] == "citizen"
             and engagement["account_id"] == self.world.patients[patient_id]["account_id"]
-            and category != "safety_meldcode"
         ):
             yield Opening(write=True, from_seq=0)  # "everything": one's own file has no beginning
+        if engagement["role"] != "representative":
+            return
+        for member in self.seats_of(engagement_id):
+            for row in self.standing(self.world.representations, patient_id, member_id=member["id"]):
+                in_scope = row["scope"] is None or category in row["scope"]
+                if during(row, self.now) and in_scope and not self.withheld(row, category):
+                    yield Opening(write=True, from_seq=0)
 
-    def direct_treatment(self, engagement_id: UUID, category: str, domain: str) -> Iterator[Opening]:
-        """Care engagements marked directly involved, per profession the need-to-know table; never a social one."""
+    def withheld(self, representation: Row, category: str) -> bool:
+        """Whether a category is withheld from a representative, with a reason."""
+        return any(
+            row["representation_id"] == representation["id"]
+            and row["ended_at"] is None
+            and (row["categories"] is None or category in row["categories"])
+            for row in self.world.withholdings
+        )
+
+    def standing(self, rows: list[Row], patient_id: UUID, **others: object) -> Iterator[Row]:
+        """Yield the rows about this patient, and whoever else is named, that nobody ended."""
+        wanted = {"patient_id": patient_id, "ended_at": None, **others}
+        return (row for row in rows if all(row[name] == value for name, value in wanted.items()))
+
+    def direct_treatment(
+        self, engagement_id: UUID, patient_id: UUID, category: str, domain: str
+    ) -> Iterator[Opening]:
+        """Care engagements marked directly involved, per profession the need-to-know table; never a social one.
+
+        What is closed may be opened for one member; what the citizen objects to for one member is closed.
+        """
         engagement = self.world.engagements[engagement_id]
         if engagement["domain"] == "social" or engagement["domain"] != domain:
             return
@@ -199,8 +251,44 @@ class Interpreter:
             case _:
                 return
         for member in self.seats_of(engagement_id):
-            if member["direct_treatment"] and category in reads:
+            if not member["direct_treatment"] or self.objected(patient_id, member, category):
+                continue
+            if category in reads:
                 yield Opening(write=category in writes, from_seq=member["history_from_seq"])
+            for row in self.standing(self.world.openings, patient_id, member_id=member["id"], category=category):
+                if row["valid_until"] is None or self.now < row["valid_until"]:
+                    may_write = engagement["role"] in OPENED_FOR_ONE[category]
+                    yield Opening(may_write, from_seq=member["history_from_seq"])
+
+    def objected(self, patient_id: UUID, member: Row, category: str) -> bool:
+        """Whether the citizen objects to this member seeing this by treatment."""
+        return any(
+            row["categories"] is None or category in row["categories"]
+            for row in self.standing(self.world.objections, patient_id, member_id=member["id"])
+        )
+
+    def emergency(self, engagement_id: UUID, patient_id: UUID, category: str) -> Iterator[Opening]:
+        """The emergency subset, to who broke the glass, read only; an exclusion gives way to a threatened life."""
+        account = self.world.engagements[engagement_id]["account_id"]
+        for member in self.seats_of(engagement_id):
+            for row in self.standing(self.world.emergencies, patient_id, member_id=member["id"]):
+                excluded = self.excluded(account, patient_id) and not row["life_threatening"]
+                if during(row, self.now) and category in EMERGENCY and not excluded:
+                    yield Opening(write=False, from_seq=0)
+
+    def excluded(self, account_id: UUID, patient_id: UUID) -> bool:
+        """Whether the citizen said: not this one."""
+        return any(self.standing(self.world.exclusions, patient_id, account_id=account_id))
+
+    def over(self, engagement_id: UUID, patient_id: UUID) -> bool:
+        """Whether death closed it: one's own people's at once, professionals' after a round of 30 days."""
+        died_at = next(row["died_at"] for row in self.world.subjects if row["patient_id"] == patient_id)
+        if died_at is None:
+            return False
+        role = self.world.engagements[engagement_id]["role"]
+        if role in ("citizen", "representative", "informal_carer"):
+            return bool(self.now >= died_at)
+        return bool(self.now >= died_at + timedelta(days=30))
 
     def public_task(self, engagement_id: UUID, category: str, domain: str) -> Iterator[Opening]:
         """Domain social, per law, where that task was recorded for that member; membership alone gives no cell.
@@ -237,7 +325,9 @@ class Interpreter:
                 yield consent
 
     def is_recipient(self, consent: Row, engagement_id: UUID, member: Row) -> bool:
-        """Whether this accepted member is, or falls under, a recipient."""
+        """Whether this accepted member is, or falls under, a recipient; who came by emergency never is."""
+        if member["kind"] == "emergency":
+            return False
         engagement = self.world.engagements[engagement_id]
         for recipient in self.world.recipients:
             if recipient["consent_id"] != consent["id"]:
@@ -285,7 +375,7 @@ class Interpreter:
             if domain == own_domain or domain not in self.domains_of_recipients(consent):
                 continue
             holds = [
-                *self.direct_treatment(engagement_id, category, own_domain),
+                *self.direct_treatment(engagement_id, patient_id, category, own_domain),
                 *self.public_task(engagement_id, category, own_domain),
                 *self.consented(engagement_id, patient_id, category, own_domain),
             ]
@@ -315,7 +405,7 @@ class Interpreter:
         if key not in self._kept:
             self._kept[key] = [
                 *self.subject(engagement_id, patient_id, category),
-                *self.direct_treatment(engagement_id, category, domain),
+                *self.direct_treatment(engagement_id, patient_id, category, domain),
                 *self.public_task(engagement_id, category, domain),
                 *self.consented(engagement_id, patient_id, category, domain),
                 *self.answered(engagement_id, patient_id, category, domain),
@@ -368,8 +458,22 @@ class Interpreter:
         return [
             opening
             for other in self.replaced_by(engagement_id)
+            if not self.excluded(self.world.engagements[other]["account_id"], patient_id)
+            and not self.over(other, patient_id)
             for opening in self.own(other, patient_id, category, domain, citizen=False)
         ]
+
+    def every_opening(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> Iterator[Opening]:
+        """Yield one's own and others' openings, unless excluded, and an emergency's; as long as a death allows."""
+        if patient_id not in {row["patient_id"] for row in self.world.subjects}:
+            return
+        over = self.over(engagement_id, patient_id)
+        if not self.excluded(self.world.engagements[engagement_id]["account_id"], patient_id):
+            if not over:
+                yield from self.own(engagement_id, patient_id, category, domain)
+            yield from self.for_others(engagement_id, patient_id, category, domain)
+        if not over:
+            yield from self.emergency(engagement_id, patient_id, category)
 
     # What is asked
 
@@ -382,7 +486,7 @@ class Interpreter:
         """
         cell = (engagement_id, patient_id, category, domain)
         if cell not in self._openings:
-            self._openings[cell] = [*self.own(*cell), *self.for_others(*cell)]
+            self._openings[cell] = list(self.every_opening(*cell))
         openings = [one for one in self._openings[cell] if opened_seq is None or one.threads_from <= opened_seq]
         if not openings:
             return None

@@ -53,6 +53,7 @@ CAST: dict[str, tuple[str, str | None, str | None, str | None, float | None]] = 
     "volunteer": ("volunteer", "social", None, "welfare", None),
     "citizen": ("citizen", None, None, None, None),
     "son": ("citizen", None, None, None, None),
+    "mother": ("representative", None, None, None, None),
 }
 ORGANISATIONS = {
     "practice": "gp_practice",

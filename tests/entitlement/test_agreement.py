@@ -70,6 +70,39 @@ def test_they_agree_where_chance_seldom_comes(database: Urls) -> None:
             lambda: machine.call_off(2),
             lambda: machine.leave_or_accept(machine.position("locum"), "ended"),
             *(lambda: machine.time_passes(44, False), lambda: machine.skip(instant)),
+            # A mother for her son: part of it for an hour, then all of it, then all but what is withheld.
+            lambda: machine.represent(1, "mother", ["medication", "safety_meldcode"], 1),
+            lambda: machine.represent(1, "mother", None, None),
+            lambda: machine.withhold(1, ["medication", "identification"]),
+            *(lambda: machine.time_passes(1, False), lambda: machine.skip(instant)),
+            lambda: machine.withhold(1, None),
+            # Opened for one, objected to in part and in all, and who stands in meets the same.
+            lambda: machine.open_for_one(0, "nurse", "advance_care_planning", None),
+            lambda: machine.open_for_one(0, "specialist", "mental_health", 1),
+            lambda: machine.open_for_one(0, "social-worker", "mental_health", None),
+            lambda: machine.say_no_to(0, "specialist", ["mental_health", "identification"]),
+            lambda: machine.replace("nurse", "poh", 0, 5),
+            lambda: machine.say_no_to(0, "nurse", None),
+            # Excluded: the one replaced, then the substitute, then a recipient of consents, then the citizen's own.
+            lambda: machine.exclude(0, "gp"),
+            lambda: machine.replace("gp", "locum", 0, 5),
+            lambda: machine.exclude(1, "poh"),
+            lambda: machine.exclude(0, "social-worker"),
+            lambda: machine.exclude(0, "citizen"),
+            # Emergencies: of somebody excluded, of a stranger, of a member; a threatened life alone gets past.
+            lambda: machine.break_the_glass(0, "gp", False),
+            lambda: machine.break_the_glass(0, "gp", True),
+            lambda: machine.break_the_glass(1, "locum", False),
+            lambda: machine.give(replace(care, patient=1, categories={"zrm"}, to=[("organisation", "locums")])),
+            lambda: machine.end_one(len(machine.recorded) - 1),
+            *(lambda: machine.time_passes(1, False), lambda: machine.skip(instant)),
+            # A death, taken back, and recorded again: thirty days on nobody is left.
+            lambda: machine.give(replace(care, categories={"education"}, to=[("role", "informal_carer")])),
+            lambda: machine.die(0, True),
+            lambda: machine.die(0, False),
+            lambda: machine.die(0, True),
+            lambda: machine.die(1, True),
+            *(lambda: machine.time_passes(30 * 24, False), lambda: machine.skip(instant)),
         ]
         for step in steps:
             step()

@@ -21,18 +21,8 @@ from app.core.ids import (
     ReplacementId,
     TeamId,
 )
-from app.entitlement.rules import (
-    Grant,
-    Inputs,
-    Lifting,
-    Period,
-    Recipient,
-    Replacement,
-    Seat,
-    SubjectOf,
-    Task,
-    derive,
-)
+from app.entitlement.grants import Grant, Inputs, Lifting, Period, Recipient, Replacement, Seat, SubjectOf, Task
+from app.entitlement.rules import derive
 
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
