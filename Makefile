@@ -8,6 +8,8 @@ BIN := .venv/bin
 # One lock for every platform and Python from 3.11 on, without the address of any index.
 COMPILE := pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url pyproject.toml
+# Container images often forbid Python to keep what it compiled; each process would then compile everything again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check lint tests test-nightly tour bench openapi lock environment dev-environment python
 .DEFAULT_GOAL := help

@@ -120,6 +120,7 @@ def app_factory() -> FastAPI:
     """Build the application from the environment, for a server's worker."""
     settings = load_settings()
     configure_logging(settings.log_level)
+    described()  # before the first request comes: nobody should wait for it
     return create_app(settings)
 
 
@@ -139,7 +140,8 @@ def create_app(settings: Settings, clock: Clock = database_clock) -> FastAPI:
         ],
     )
     app.add_exception_handler(HTTPException, _framework_refusal)
-    app.state.document = _document()
+    app.openapi = _generated  # type: ignore[method-assign]
+    app.state.document = described
     return app
 
 
@@ -168,9 +170,15 @@ def _routed(**options: Any) -> FastAPI:
 
 
 @cache
-def _document() -> bytes:
-    """Return the document as it is served: the same for every application, and a second of work."""
-    return orjson.dumps(document(_routed()))
+def _generated() -> dict[str, Any]:
+    """Return what the framework says of the routes: the same for every application, and a second of work."""
+    return _routed().openapi()
+
+
+@cache
+def described() -> bytes:
+    """Return the document as it is served."""
+    return orjson.dumps(finish_document(_generated()))
 
 
 def document(app: FastAPI) -> dict[str, object]:
@@ -311,6 +319,7 @@ def key_folder(settings: Settings) -> Path:
     return settings.data_dir / "keys"
 
 
+@cache
 def head_revision() -> str:
     """Return the newest migration of this version."""
     config = Config()

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from tests.serving import Caller, Service
+from tests.serving import NO_TLS, Caller, Service
 
 Json = dict[str, Any]
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -99,7 +99,7 @@ class TestClient:
             **more,
         }
         headers = {} if proof is None else {"DPoP": proof}
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=NO_TLS) as http:
             return await http.post(f"{self.url}{path}", data=form, headers=headers)
 
     async def token(self, **more: str) -> str:

@@ -12,34 +12,42 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from app.cli.migrate import upgrade
 from app.cli.postgres import EmbeddedPostgres, Urls
 from app.core.settings import Settings
-from app.main import load_demo
+from tests.cluster import migrated, sweep
 from tests.serving import Instance, MovableClock, serve
 
 TEMPLATE = "overlegtafel"
 SCRATCH = Path(os.environ.get("TMPDIR", "/var/tmp"))
+FOLDER = "overlegtafel-tests-"
 
 
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
     """A folder that the database's own user can reach, unlike pytest's."""
-    folder = SCRATCH / f"overlegtafel-tests-{os.getpid()}"
+    sweep(SCRATCH, FOLDER)
+    folder = SCRATCH / f"{FOLDER}{os.getpid()}"
     folder.mkdir(mode=0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def cluster(scratch: Path) -> Iterator[Urls]:
+def kept(pytestconfig: pytest.Config) -> Path:
+    """The folder of what may be used again in a later run; ``--cache-clear`` empties it."""
+    return pytestconfig.cache.mkdir("cluster")
+
+
+@pytest.fixture(scope="session")
+def cluster(kept: Path, scratch: Path) -> Iterator[Urls]:
     """A running cluster without durability, for this run only; its database is the migrated template."""
+    from app.main import load_demo  # noqa: PLC0415  # the application loads slowly, and not every test needs it
+
+    migrated(kept, scratch, scratch / "cluster")
     postgres = EmbeddedPostgres(scratch / "cluster", durable=False)
     urls = postgres.start()
     try:
-        upgrade(urls.owner)
-        settings = settings_for(urls, scratch / "keys")
-        asyncio.run(load_demo(settings, urls.owner))
+        asyncio.run(load_demo(settings_for(urls, scratch / "keys"), urls.owner))
         yield urls
     finally:
         postgres.stop()

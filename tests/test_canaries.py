@@ -24,7 +24,7 @@ from app.crypto.bsn import valid_bsn
 from app.identity.demo import PERSONAS
 from tests.canaries import CONTROL, STEM, Scan, hidden
 from tests.cli.test_commands import started
-from tests.serving import Caller, Service
+from tests.serving import NO_TLS, Caller, Service
 from tests.stories import Table, account_of, citizen_bsn
 from tests.talking import dial, socket_url, talking
 
@@ -88,7 +88,7 @@ async def test_nothing_that_was_written_stands_readable_anywhere(place: Path) ->
     canaries = Canaries()
     with started(place / "data", OVERLEGTAFEL_LOG_LEVEL="DEBUG") as (process, url):
         root = await asyncpg.connect(urls_of(place / "data").superuser)
-        async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=30) as http:
+        async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=30, verify=NO_TLS) as http:
             service = Service(url, http)
             table = await consult(service, canaries)
             await fail(service, table, canaries)

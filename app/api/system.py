@@ -143,7 +143,7 @@ async def issue_demo_token(ctx: PublicContext, body: DemoTokenIn) -> SignedInOut
 @well_known.get("/openapi.json")
 async def openapi_document(request: Request) -> Response:
     """Serve the description of this interface, to everybody."""
-    return Response(request.app.state.document, media_type="application/json")
+    return Response(request.app.state.document(), media_type="application/json")
 
 
 @well_known.get("/.well-known/jwks.json")

@@ -14,6 +14,7 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from socket import SOCK_STREAM
 from time import monotonic
@@ -91,6 +92,7 @@ async def system_resolve(name: str, port: int) -> Sequence[str]:
     return [str(entry[4][0]) for entry in found]
 
 
+@cache
 def _authorities() -> ssl.SSLContext:
     """Return what checks certificates, made once: reading the authorities takes longer than most answers."""
     return httpx.create_ssl_context(trust_env=False)

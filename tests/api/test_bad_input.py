@@ -371,7 +371,7 @@ async def test_what_is_extreme_but_right_is_taken(room: Room) -> None:
 
 
 def described(room: Room) -> Json:
-    found: Json = orjson.loads(room.app.state.document)
+    found: Json = orjson.loads(room.app.state.document())
     return found
 
 

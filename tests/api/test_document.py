@@ -92,7 +92,7 @@ EXAMPLES = 2
 async def test_what_the_document_allows_is_answered_as_it_says(room: Room) -> None:
     """Schemathesis makes requests of the document, bounded; ``test_bad_input`` makes those that it forbids."""
     tokens = {persona: (await room.as_(persona)).token for persona in ("gp", "auditor")}
-    schema = schemathesis.openapi.from_dict(json.loads(room.app.state.document))
+    schema = schemathesis.openapi.from_dict(json.loads(room.app.state.document()))
     known = room.path_ids()
     seen = set()
 

@@ -426,7 +426,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
 
 def assert_described(room: Room, one: Expected, answer: httpx.Response) -> None:
     """Check the answer against the schema that the document gives for it."""
-    document = orjson.loads(room.app.state.document)
+    document = orjson.loads(room.app.state.document())
     described = document["paths"][one.path][one.method]["responses"][str(one.status)]
     if one.status == 204:
         assert answer.content == b""

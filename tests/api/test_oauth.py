@@ -23,7 +23,7 @@ from app.identity.signing_in import sign_in
 from tests.api.room import problem_of
 from tests.clients import ASSERTION_TYPE, TestClient, new_key, proof, public, raw_signed, register, signed, with_token
 from tests.conftest import TEMPLATE, settings_for
-from tests.serving import Instance, serve
+from tests.serving import NO_TLS, Instance, serve
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the library would rather have another HTTP client
@@ -100,7 +100,7 @@ async def test_a_client_library_carries_a_person_s_session_on_and_is_found_out_w
         assert first["refresh_token"] != given.refresh_token
         token = first["access_token"]
         assert (await with_token(instance, token).get("/me")).status_code == 200
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=NO_TLS) as http:
         form = {"grant_type": "refresh_token", "refresh_token": given.refresh_token}
         again = await http.post(url, data=form)
         assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
@@ -110,7 +110,7 @@ async def test_a_client_library_carries_a_person_s_session_on_and_is_found_out_w
 
 
 async def test_the_metadata_says_what_there_is(instance: Instance) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=NO_TLS) as http:
         told = (await http.get(f"{instance.url}/.well-known/oauth-authorization-server")).json()
         openid = (await http.get(f"{instance.url}/.well-known/openid-configuration")).json()
         assert openid | told == openid
@@ -240,7 +240,7 @@ async def test_every_client_that_is_not_in_force_looks_alike(shared: tuple[Insta
     answers = [await one.ask(grant_type="client_credentials") for one in asked]
     answers.append(await client.ask(grant_type="client_credentials", client_id=suspended.id))
     answers.append(await client.ask(grant_type="client_credentials", client_secret="x"))
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=NO_TLS) as http:
         answers.append(await http.post(f"{client.url}/oauth/token", data={"grant_type": "client_credentials"}))
     assert [(one.status_code, one.json()) for one in answers] == [(401, INVALID_CLIENT)] * len(answers)
     told = [{key for key in one.headers if key != "x-request-id"} for one in answers]
@@ -309,7 +309,7 @@ async def test_a_wrong_request_is_refused_in_the_words_of_the_standard(
 async def test_what_is_no_form_is_an_invalid_request(
     shared: tuple[Instance, TestClient], content: bytes, media: str
 ) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=NO_TLS) as http:
         url = f"{shared[1].url}/oauth/token"
         answer = await http.post(url, content=content, headers={"Content-Type": media})
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
@@ -494,7 +494,7 @@ async def test_a_library_s_form_works_with_the_issuer_as_audience(shared: tuple[
 
 async def test_who_asks_without_a_name_too_often_is_told_when_to_come_back(settings: Any) -> None:
     tight = settings.model_copy(update={"public_rate": 1, "public_burst": 3})
-    async with serve(tight) as instance, httpx.AsyncClient() as http:
+    async with serve(tight) as instance, httpx.AsyncClient(verify=NO_TLS) as http:
         form = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": "x", "grant_type": "client_credentials"}
         answers = [await http.post(f"{instance.url}/oauth/token", data=form) for _ in range(5)]
         assert [one.status_code for one in answers][:3] == [401] * 3

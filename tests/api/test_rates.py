@@ -16,7 +16,7 @@ from app.entitlement.refusals import tell_the_rest
 from app.identity import client_store
 from tests.api.room import NAME, problem_of
 from tests.clients import register, with_token
-from tests.serving import Instance, MovableClock, serve
+from tests.serving import NO_TLS, Instance, MovableClock, serve
 
 
 class Ticks:
@@ -147,7 +147,10 @@ def test_a_flood_is_told_one_by_one_and_then_as_a_number() -> None:
 
 
 async def test_bad_tokens_leave_a_bounded_number_of_records(settings: Settings) -> None:
-    async with serve(settings.model_copy(update={"token_refusals": 5})) as instance, httpx.AsyncClient() as http:
+    async with (
+        serve(settings.model_copy(update={"token_refusals": 5})) as instance,
+        httpx.AsyncClient(verify=NO_TLS) as http,
+    ):
         for _ in range(20):
             answer = await http.get(f"{instance.url}/api/v1/me", headers={"Authorization": "Bearer a.b.c"})
             assert answer.status_code == 401

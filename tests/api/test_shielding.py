@@ -188,7 +188,7 @@ async def test_whose_number_one_registers_that_one_s_other_records_stay_closed(i
 
 async def test_no_body_takes_what_is_not_the_client_s_to_say(room: Room) -> None:
     """Mass assignment: every schema of a body is closed, and says nothing of ids, authors, times and statuses."""
-    schemas = orjson.loads(room.app.state.document)["components"]["schemas"]
+    schemas = orjson.loads(room.app.state.document())["components"]["schemas"]
     bodies = {name: schema for name, schema in schemas.items() if name.endswith(("In", "Body"))}
     assert len(bodies) >= 15
     for name, schema in bodies.items():

@@ -26,7 +26,7 @@ SIGNED_OUT = "nobody"
 
 def operations(room: Room) -> dict[str, tuple[str, str]]:
     """Return method and path of every operation that the document shows, by its id."""
-    document: dict[str, Any] = orjson.loads(room.app.state.document)
+    document: dict[str, Any] = orjson.loads(room.app.state.document())
     return {
         operation["operationId"]: (method, path)
         for path, methods in document["paths"].items()

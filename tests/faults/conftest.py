@@ -15,16 +15,17 @@ import asyncpg
 import psutil  # type: ignore[import-untyped]  # ships no types
 import pytest
 
-from app.cli.migrate import upgrade
 from app.cli.postgres import EmbeddedPostgres, Urls
 from app.core.settings import Settings
 from app.main import load_demo
+from tests.cluster import migrated, sweep
 from tests.conftest import SCRATCH, settings_for
 from tests.realtime.conftest import alarms
 from tests.serving import Instance, serve
 
 __all__ = ["alarms"]
 
+FOLDER = "overlegtafel-faults-"
 _numbers = count(1)
 
 
@@ -69,13 +70,14 @@ class Cluster:
 
 
 @pytest.fixture(scope="package")
-def durable() -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix=f"overlegtafel-faults-{os.getpid()}-", dir=SCRATCH))
+def durable(kept: Path) -> Iterator[Cluster]:
+    sweep(SCRATCH, FOLDER)
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=SCRATCH))
     folder.chmod(0o755)
+    migrated(kept, folder, folder / "cluster")
     postgres = EmbeddedPostgres(folder / "cluster")
     urls = postgres.start()
     try:
-        upgrade(urls.owner)
         asyncio.run(load_demo(settings_for(urls, folder / "keys"), urls.owner))
         yield Cluster(postgres, urls, folder / "keys")
     finally:

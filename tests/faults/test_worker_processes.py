@@ -20,7 +20,7 @@ from app.cli.postgres import DATABASE, Urls
 from app.identity.demo import BY_KEY
 from app.realtime.lease import LEASE_SECONDS
 from tests.cli.test_commands import started
-from tests.serving import Caller, Service
+from tests.serving import NO_TLS, Caller, Service
 from tests.stories import Table, consent, open_table, seat, thread
 from tests.talking import Frame, Talk, dial, socket_url, talking
 
@@ -66,7 +66,7 @@ def demo() -> Iterator[Demo]:
 async def service(demo: Demo) -> AsyncIterator[Service]:
     """Each request on a connection of its own: whichever worker takes it answers it."""
     limits = httpx.Limits(max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=f"{demo.url}/api/v1", timeout=30, limits=limits) as http:
+    async with httpx.AsyncClient(base_url=f"{demo.url}/api/v1", timeout=30, limits=limits, verify=NO_TLS) as http:
         yield Service(demo.url, http)
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx
 
 from app.core.providers import OidcProvider
+from tests.serving import NO_TLS
 
 FOLDER = Path(__file__).resolve().parent.parent / "provider"
 INSTALL_SECONDS = 180
@@ -76,7 +77,7 @@ class Provider:
             "id_token_signed_response_alg": "ES256",
             **more,
         }
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=NO_TLS) as http:
             answer = await http.post(f"{self.issuer}/reg", json=wanted)
             assert answer.status_code == 201, answer.text
 
@@ -106,7 +107,7 @@ def running() -> Iterator[Provider]:
 @asynccontextmanager
 async def browser() -> AsyncIterator[httpx.AsyncClient]:
     """A browser with a cookie jar that, as browsers do, takes this very machine for a safe place."""
-    async with httpx.AsyncClient(headers={"Accept": "text/html"}, timeout=30) as client:
+    async with httpx.AsyncClient(headers={"Accept": "text/html"}, timeout=30, verify=NO_TLS) as client:
 
         async def trust(_answer: httpx.Response) -> None:
             for cookie in client.cookies.jar:
