@@ -149,6 +149,7 @@ _CASE_FOLK = PARTICIPANTS
 _PERSONS = frozenset(Role) - {Role.INTEGRATION}
 _REGION = frozenset({Role.REGION_ADMIN})
 _ADMINS = frozenset({Role.REGION_ADMIN, Role.ORG_ADMIN})
+_WATCHERS = frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER})
 _RESETTERS = _ADMINS | {Role.PRIVACY_OFFICER, Role.GP}
 
 ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
@@ -222,6 +223,8 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.PATIENT_SEARCH: PROFESSIONALS,
         Action.PUBLIC_TASK_END: _CASE_FOLK,
         Action.PUBLIC_TASK_RECORD: _CASE_FOLK,
+        Action.REGISTER_EXPORT: _WATCHERS,
+        Action.REGISTER_LIST: _WATCHERS,
         Action.REPLACEMENT_END: PROFESSIONALS,
         Action.REPLACEMENT_LIST: PROFESSIONALS,
         Action.REPLACEMENT_START: PROFESSIONALS,

@@ -275,6 +275,8 @@ class Action(StrEnum):
     PATIENT_SEARCH = "patient:search"
     PUBLIC_TASK_END = "public-task:end"
     PUBLIC_TASK_RECORD = "public-task:record"
+    REGISTER_EXPORT = "register:export"
+    REGISTER_LIST = "register:list"
     REPLACEMENT_END = "replacement:end"
     REPLACEMENT_LIST = "replacement:list"
     REPLACEMENT_START = "replacement:start"

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hmac import compare_digest
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -56,6 +56,15 @@ class Services:
 P = TypeVar("P", bound=Permit)
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of an export; ``after`` is where the next one begins, None after the last."""
+
+    content: bytes
+    media: str
+    after: Any
+
+
 @dataclass(slots=True)
 class Context(Generic[P]):
     """One request inside its transaction: who, when, with which permit, and what it touched so far.
@@ -64,7 +73,8 @@ class Context(Generic[P]):
     commit; when it stays empty the record names the permitted case or the actor's own list. ``if_match`` is what an
     update says it is based on; ``headers`` and ``cookies`` (``Set-Cookie`` values) go out with the answer.
     ``browser`` is the one that asks, if it does so by its cookie. ``prepared`` is what the operation's ``prepare``
-    fetched before the transaction.
+    fetched before the transaction. An export is asked for one page at a time, from ``position`` on, and leaves it in
+    ``page``.
     """
 
     services: Services
@@ -84,6 +94,8 @@ class Context(Generic[P]):
     cookies: list[str] = field(default_factory=list)
     browser: Browser | None = None
     prepared: object = None
+    position: Any = None
+    page: Page | None = None
 
     @property
     def crypto(self) -> Crypto:

@@ -5,7 +5,7 @@ size and media type (413, 415), permit (403, 404), query and body (400, all erro
 records, the commit, and only then the first byte of the answer. A refusal rolls back and is recorded apart.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from inspect import signature
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Send
 from starlette.types import Scope as ASGIScope
 
@@ -28,7 +28,7 @@ from app.api import bodies, limits
 from app.api.bodies import Body, faults_of
 from app.api.cookies import Browser
 from app.api.credentials import Credential, credential_of, enter, recall, vouch
-from app.api.deps import AppendContext, Context, PublicContext, Services, case_touch
+from app.api.deps import AppendContext, Context, Page, PublicContext, Services, case_touch
 from app.api.operations import ACCESS_MEMBER, Operation, Query, Scope
 from app.api.possession import require_possession
 from app.api.problems import MethodNotAllowed, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
@@ -106,15 +106,7 @@ class OperationRoute(APIRoute):
             try:
                 return await _handle(incoming, self.endpoint, inputs, status)
             except DomainError as refusal:
-                await record_refusal(
-                    services.refusals,
-                    declared.action,
-                    declared.audit,
-                    refusal,
-                    origin=origin,
-                    actor=_as_far_as_known(incoming, refusal),
-                    entity=incoming.entity,
-                )
+                await _refused(incoming, refusal)
                 if declared.dialect.refuse is not None:
                     return declared.dialect.refuse(refusal, str(_request_id(request)))
                 raise
@@ -123,6 +115,18 @@ class OperationRoute(APIRoute):
                 raise Unavailable from None
 
         return handle
+
+
+async def _refused(incoming: Incoming, refusal: DomainError) -> None:
+    await record_refusal(
+        incoming.services.refusals,
+        incoming.operation.action,
+        incoming.operation.audit,
+        refusal,
+        origin=incoming.origin,
+        actor=_as_far_as_known(incoming, refusal),
+        entity=incoming.entity,
+    )
 
 
 def _declared(endpoint: Callable[..., Any]) -> Operation:
@@ -198,6 +202,8 @@ async def _handle(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status
         return _with_cookies(Response(content, status, media_type=operation.dialect.answers), public.cookies)
     if operation.appends:
         return await _handle_append(incoming, endpoint, inputs, raw, status)
+    if operation.exports:
+        return await _handle_export(incoming, endpoint, inputs, status)
     prepared = await _prepared(incoming, inputs, raw)
     for again in range(RUNS_MAX, 0, -1):
         try:
@@ -228,6 +234,35 @@ async def _handle_once(
             answer = _with_cookies(answer, context.cookies)
         await incoming.services.after_commit(context.moved, context.ended_sessions)
     return answer
+
+
+async def _handle_export(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status: int) -> Response:
+    """Answer with page after page, each read under the rights of that moment and recorded before it leaves."""
+    first = await _page(incoming, endpoint, inputs, None)
+    return StreamingResponse(_pages(incoming, endpoint, inputs, first), status, media_type=first.media)
+
+
+async def _page(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, position: object) -> Page:
+    async with incoming.services.database.session() as db, db.begin():
+        context = await _permit(incoming, db, {})
+        context.position = position
+        arguments, _ = _arguments(incoming.request, b"", inputs, {}, incoming.operation)
+        await endpoint(context, **arguments)
+        await _record(incoming, context, replayed=False)
+    assert context.page is not None
+    return context.page
+
+
+async def _pages(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, page: Page) -> AsyncIterator[bytes]:
+    """Yield the pages; a refusal in between breaks the answer off, so that nobody takes a part for the whole."""
+    yield page.content
+    while page.after is not None:
+        try:
+            page = await _page(incoming, endpoint, inputs, page.after)
+        except DomainError as refusal:
+            await _refused(incoming, refusal)
+            raise
+        yield page.content
 
 
 async def _prepared(incoming: Incoming, inputs: Inputs, raw: bytes) -> object:

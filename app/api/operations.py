@@ -57,7 +57,7 @@ class Operation:
 
     ``replay`` renders what an earlier request with the same key made. ``appends`` means that the appender decides and
     writes; ``demo`` that outside demo mode there is no such operation. ``dialect`` is how bodies and refusals are
-    spelt.
+    spelt. ``exports`` means that the answer comes in pages, each of a transaction of its own.
     """
 
     scope: Scope
@@ -71,6 +71,7 @@ class Operation:
     demo: bool = False
     dialect: Dialect = JSON
     prepare: Callable[[Any, Any], Awaitable[object]] | None = None
+    exports: bool = False
 
     @property
     def limited(self) -> bool:
@@ -100,6 +101,7 @@ def operation(
     demo: bool = False,
     dialect: Dialect = JSON,
     prepare: Callable[[Any, Any], Awaitable[object]] | None = None,
+    exports: bool = False,
 ) -> Callable[[F], F]:
     """Declare an endpoint; see :class:`Operation`.
 
@@ -111,7 +113,7 @@ def operation(
 
     def declare(endpoint: F) -> F:
         declared = Operation(
-            scope, action, audit, content, entity, replay, body_optional, appends, demo, dialect, prepare
+            scope, action, audit, content, entity, replay, body_optional, appends, demo, dialect, prepare, exports
         )
         endpoint.operation = declared  # type: ignore[attr-defined]  # read back by OperationRoute
         # The first parameter is the edge's to give; the framework, which documents the others, must not see it.

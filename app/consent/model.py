@@ -23,6 +23,8 @@ class Consent(SQLModel, table=True):
             "valid_until",
             postgresql_where=text("status = 'active' and valid_until is not null"),
         ),
+        Index("ix_consent_recorded", "recorded_at", "id"),
+        Index("ix_consent_patient", "patient_id"),
     )
     case_id: UUID = Field(primary_key=True)
     id: UUID = Field(primary_key=True, unique=True)

@@ -154,6 +154,8 @@ OPERATIONS = {
     "listSafeContacts": Expected(
         "get", "/cases/{caseId}/safe-contacts", CASE, "safe-contact:list", "case", READ, 200
     ),
+    "listRegister": Expected("get", "/consents", ROLE, "register:list", "log", READ, 200),
+    "exportRegister": Expected("get", "/consent-exports", ROLE, "register:export", "log", READ, 200),
     "openThread": Expected("post", "/cases/{caseId}/threads", CASE, "thread:open", "case", CREATE, 201),
     "listThreads": Expected("get", "/cases/{caseId}/threads", CASE, "thread:list", "case", READ, 200),
     "readThread": Expected("get", "/threads/{threadId}", CASE, "thread:read", "case", READ, 200),
@@ -260,6 +262,9 @@ OPERATIONS = {
     ),
     "issueTicket": Expected("post", "/realtime-tickets", SELF, "realtime-ticket:issue", "none", EXECUTE, 201),
 }
+
+EXPORTS = {"exportRegister"}
+"""Operations that answer with a file instead of JSON."""
 
 SCIM = {
     "/scim/v2/ServiceProviderConfig": {"GET": "scim:read"},
