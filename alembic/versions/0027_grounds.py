@@ -145,6 +145,11 @@ OWN_SEAT = """exists (
 MINE = "recorded_by_engagement_id = current_engagement()"
 PROFESSIONAL = f"(seated(case_id) and current_role_class() in {PROFESSIONALS})"
 
+AT_MY_SEAT = """exists (
+        select 1 from member m
+        where m.case_id = opening.case_id and m.id = opening.member_id and m.engagement_id = current_engagement()
+    )"""
+
 READABLE = {
     # Parents know of each other's say no more than of each other's reasons.
     "representation": f"is_me(patient_id) or engagement_id = current_engagement() or {PROFESSIONAL}",
@@ -152,7 +157,8 @@ READABLE = {
     # Whoever is meant does not learn of it, not even as a case manager.
     "exclusion": f"account_id <> current_account() and ({MINE} or is_me(patient_id) or manages(case_id))",
     "objection": f"{MINE} or is_me(patient_id) or manages(case_id)",
-    "opening": f"{MINE} or is_me(patient_id) or manages(case_id) or {PROFESSIONAL}",
+    # That there is something to open is for nobody else to know.
+    "opening": f"{MINE} or is_me(patient_id) or manages(case_id) or {AT_MY_SEAT}",
     "emergency_access": f"{MINE} or manages(case_id)",
 }
 

@@ -316,6 +316,16 @@ _WRITING = frozenset({Action.MESSAGE_POST, Action.THREAD_TYPING, Action.MESSAGE_
 _ON_CONSENTS = frozenset(
     {Action.CONSENT_READ, Action.CONSENT_PREVIEW, Action.CONSENT_WITHDRAW, Action.CONSENT_DECIDE}
 )
+_ON_THE_CITIZENS_WORD = frozenset(
+    {
+        Action.CONSENT_ASK,
+        Action.CONSENT_GIVE,
+        Action.EXCLUSION_END,
+        Action.EXCLUSION_RECORD,
+        Action.OBJECTION_END,
+        Action.OBJECTION_RECORD,
+    }
+)
 _ON_INVITATIONS = frozenset({Action.INVITATION_ACCEPT, Action.INVITATION_REFUSE})
 
 
@@ -340,8 +350,10 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return None if standing.oversees else Forbidden()
     if action in (Action.ACTIVATION_ISSUE, Action.SAFE_CONTACT_RECORD):
         return None if standing.sits else Forbidden()
-    if action in (Action.CONSENT_ASK, Action.CONSENT_GIVE):
+    if action in _ON_THE_CITIZENS_WORD:
         return None if _records_consent(actor, standing) else Forbidden()
+    if action in (Action.OPENING_RECORD, Action.OPENING_END):
+        return None if standing.sits else Forbidden()
     return None
 
 

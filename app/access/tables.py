@@ -125,6 +125,9 @@ SUBJECT: Mapping[Category, bool] = MappingProxyType(
 )
 """``subject``: everything about oneself, in every domain."""
 
+OPENERS = frozenset({Role.GP, Role.SPECIALIST})
+"""Who opens such a category for a member, themselves included: whoever answers for the treatment."""
+
 EMERGENCY: Mapping[Category, bool] = MappingProxyType(
     {
         C.MEDICAL_SUMMARY: READ,
@@ -147,6 +150,7 @@ IMPLIED = (C.IDENTIFICATION, C.CONTACT_NETWORK)
 _EVERYONE = frozenset(Role)
 _CASE_FOLK = PARTICIPANTS
 _PERSONS = frozenset(Role) - {Role.INTEGRATION}
+_DECIDERS = PROFESSIONALS | {Role.CITIZEN}
 _REGION = frozenset({Role.REGION_ADMIN})
 _ADMINS = frozenset({Role.REGION_ADMIN, Role.ORG_ADMIN})
 _WATCHERS = frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER})
@@ -193,6 +197,9 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.ENGAGEMENT_SUSPEND: _ADMINS,
         Action.ENROLMENT_ISSUE: _ADMINS,
         Action.ENROLMENT_USE: _EVERYONE,
+        Action.EXCLUSION_END: _DECIDERS,
+        Action.EXCLUSION_LIST: _CASE_FOLK,
+        Action.EXCLUSION_RECORD: _DECIDERS,
         Action.FACTOR_RESET_CONFIRM: _RESETTERS,
         Action.FACTOR_RESET_LIST: _RESETTERS,
         Action.FACTOR_RESET_REQUEST: _RESETTERS,
@@ -212,6 +219,12 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.NOTICE_LIST: _PERSONS,
         Action.NOTICE_PRINT: PROFESSIONALS,
         Action.NOTICE_READ: _PERSONS,
+        Action.OBJECTION_END: _DECIDERS,
+        Action.OBJECTION_LIST: _CASE_FOLK,
+        Action.OBJECTION_RECORD: _DECIDERS,
+        Action.OPENING_END: OPENERS,
+        Action.OPENING_LIST: _CASE_FOLK,
+        Action.OPENING_RECORD: OPENERS,
         Action.ORGANISATION_AGREE: _REGION,
         Action.ORGANISATION_CHANGE: _REGION,
         Action.ORGANISATION_CREATE: _REGION,
@@ -318,6 +331,10 @@ POWER_BEHIND: Mapping[Action, Power] = MappingProxyType(
         Action.CONSENT_ASK: P.RECORD_CONSENT,
         Action.CONSENT_DECIDE: P.RECORD_CONSENT,
         Action.CONSENT_GIVE: P.RECORD_CONSENT,
+        Action.EXCLUSION_END: P.RECORD_CONSENT,
+        Action.EXCLUSION_RECORD: P.RECORD_CONSENT,
+        Action.OBJECTION_END: P.RECORD_CONSENT,
+        Action.OBJECTION_RECORD: P.RECORD_CONSENT,
     }
 )
 """Actions that the role alone does not suffice for: the speciality must leave the power as well."""

@@ -44,6 +44,7 @@ TAGS: Final = {
     "members": "Inviting to a case, accepting, refusing and leaving.",
     "consents": "Consent of the patient: recording it, reading it, withdrawing it.",
     "register": "Which consents there are in the region, for those who watch over them.",
+    "per person": "What a citizen says of one person, and what is opened for one.",
     "safety": "Safe contact with somebody whose home is not safe.",
     "notices": "What one is told: that something happened, never what of whom; letters to citizens.",
     "threads": "Sealed conversations about one patient in one category.",

@@ -148,6 +148,21 @@ OPERATIONS = {
     "withdrawConsent": Expected(
         "post", "/consents/{consentId}/withdrawal", CASE, "consent:withdraw", "case", UPDATE, 201
     ),
+    "recordExclusion": Expected("post", "/cases/{caseId}/exclusions", CASE, "exclusion:record", "case", CREATE, 201),
+    "listExclusions": Expected("get", "/cases/{caseId}/exclusions", CASE, "exclusion:list", "case", READ, 200),
+    "endExclusion": Expected(
+        "delete", "/cases/{caseId}/exclusions/{exclusionId}", CASE, "exclusion:end", "none", DELETE, 204
+    ),
+    "recordObjection": Expected("post", "/cases/{caseId}/objections", CASE, "objection:record", "case", CREATE, 201),
+    "listObjections": Expected("get", "/cases/{caseId}/objections", CASE, "objection:list", "case", READ, 200),
+    "endObjection": Expected(
+        "delete", "/cases/{caseId}/objections/{objectionId}", CASE, "objection:end", "none", DELETE, 204
+    ),
+    "recordOpening": Expected("post", "/cases/{caseId}/openings", CASE, "opening:record", "case", CREATE, 201),
+    "listOpenings": Expected("get", "/cases/{caseId}/openings", CASE, "opening:list", "case", READ, 200),
+    "endOpening": Expected(
+        "delete", "/cases/{caseId}/openings/{openingId}", CASE, "opening:end", "none", DELETE, 204
+    ),
     "recordSafeContact": Expected(
         "post", "/cases/{caseId}/safe-contacts", CASE, "safe-contact:record", "case", CREATE, 201
     ),

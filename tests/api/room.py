@@ -87,6 +87,27 @@ class Room(Table):
         caller = await self.as_(by)
         return str((await caller.made(f"/threads/{thread_id}/messages", {"text": text}))["id"])
 
+    def exclusion_body(self) -> Json:
+        """Return a body that excludes somebody who is not at the table."""
+        return {"patientId": self.patient_id, "accountId": str(BY_KEY["gp-other"].account_id)}
+
+    def objection_body(self) -> Json:
+        """Return a body that objects to one category for the district nurse."""
+        return {
+            "patientId": self.patient_id,
+            "memberId": self.members["district-nurse"],
+            "categories": ["crisis_plan"],
+        }
+
+    def opening_body(self) -> Json:
+        """Return a body that opens a category for the district nurse."""
+        return {
+            "patientId": self.patient_id,
+            "memberId": self.members["district-nurse"],
+            "category": "advance_care_planning",
+            "reason": "Wensen rond het levenseinde.",
+        }
+
     def path_ids(self, **ids: str) -> dict[str, str]:
         """Return what stands in paths: the room's own things, or those given."""
         return {
@@ -108,6 +129,7 @@ class Room(Table):
             "clientId": ABSENT,
             "noticeId": ABSENT,
             "identityId": ABSENT,
+            **dict.fromkeys(("exclusionId", "objectionId", "openingId"), ABSENT),
             **ids,
         }
 

@@ -63,6 +63,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         "registerClient",
         *("askConsent", "decideConsent", "withdrawConsent", "openThread", "postMessage", "correctMessage"),
         *("createOrganisation", "createTeam", "recordSafeContact"),
+        *("recordExclusion", "recordObjection", "recordOpening"),
         *("createEngagement", "startReplacement", "addPasskey", "requestFactorReset"),
     }
 

@@ -33,10 +33,15 @@ ADMINS = REGION | {"org-admin"}
 OFFICE = OVERSEERS | {"org-admin", "region-admin", "integration"}
 EVERYBODY = FOLK | OFFICE
 ADMINS = {"org-admin", "region-admin"}
+PHYSICIANS = {"gp", "gp-other", "gp-locum", "specialist"}
 ALLOWED: dict[str, set[str]] = {
     **{name: FOLK for name, one in OPERATIONS.items() if one.scope == CASE},
     "readMessage": FOLK | {"privacy-officer"},
     **dict.fromkeys(("giveConsent", "askConsent", "decideConsent"), FOLK - {"informal-carer"}),
+    **dict.fromkeys(
+        ("recordExclusion", "endExclusion", "recordObjection", "endObjection"), PROFESSIONALS | {"citizen"}
+    ),
+    **dict.fromkeys(("recordOpening", "endOpening"), PHYSICIANS),
     **dict.fromkeys(("recordSafeContact", "listSafeContacts"), PROFESSIONALS),
     "readMe": EVERYBODY,
     "listSessions": EVERYBODY,
@@ -148,6 +153,9 @@ async def body_of(room: Room, name: str) -> Json | None:
         "giveConsent": lambda: _known(room.consent_body()),
         "askConsent": lambda: _known(room.terms_body()),
         "decideConsent": lambda: _known(room.decision_body()),
+        "recordExclusion": lambda: _known(room.exclusion_body()),
+        "recordObjection": lambda: _known(room.objection_body()),
+        "recordOpening": lambda: _known(room.opening_body()),
         "recordSafeContact": lambda: _known({"patientId": room.patient_id, "safe": True, "reason": "Bel eerst."}),
         "endEngagement": lambda: _known({}),
         "startReplacement": lambda: _known(replacement_body()),
@@ -376,6 +384,15 @@ async def _keeps(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("gp"), target(room, OPERATIONS[name])
 
 
+async def _of_one(room: Room, name: str) -> tuple[Caller, str]:
+    """Something that was recorded about one person, to be ended."""
+    what = name.removeprefix("end").lower()
+    gp = await room.as_("gp")
+    body = {"exclusion": room.exclusion_body, "objection": room.objection_body, "opening": room.opening_body}[what]()
+    made = await gp.made(f"{room.case}/{what}s", body)
+    return gp, target(room, OPERATIONS[name], **{f"{what}Id": str(made["id"])})
+
+
 async def _notice(room: Room, name: str) -> tuple[Caller, str]:
     """A letter to somebody without an account, for the case manager."""
     gp, ids = await letting_in.unlinked(room)
@@ -400,6 +417,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "retractMessage": _own_message,
     "withdrawConsent": _own_consent,
     "decideConsent": _asked,
+    **dict.fromkeys(("endExclusion", "endObjection", "endOpening"), _of_one),
     "previewEnding": _admin,
     "endEngagement": _colleague,
     "endReplacement": _replacement,
