@@ -8,19 +8,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-import app.audit.model
-import app.cases.model
-import app.consent.grounds_model
-import app.consent.model
-import app.crypto.model
-import app.entitlement.model
-import app.events.model
-import app.identity.factors.model
-import app.identity.model
-import app.identity.oidc.model
-import app.notices.model
-import app.safety.model
-import app.threads.model  # noqa: F401  # every model must be known to the comparison
+import app.models  # noqa: F401  # every model must be known to the comparison
 from app.core.db import connect
 
 LOCK_TIMEOUT = "5s"

@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+import app.models  # noqa: F401  # a statement on one table looks up those that its foreign keys name
 from app.api import (
     activation,
     audit,

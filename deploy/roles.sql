@@ -136,5 +136,5 @@ GRANT CONNECT ON DATABASE :"database" TO owner, app, appender, stream, sequencer
 ALTER SCHEMA public OWNER TO owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO app, appender, stream, sequencer, auditor;
--- The new owner of a function needs CREATE on its schema. Nobody can act as keeper outside its functions.
-GRANT USAGE, CREATE ON SCHEMA public TO keeper;
+-- The new owner of a function needs CREATE on its schema: a migration grants that and takes it back.
+GRANT USAGE ON SCHEMA public TO keeper;

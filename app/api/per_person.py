@@ -14,14 +14,14 @@ from app.api.edge import OperationRoute
 from app.api.operations import CASE, CaseIdPath, Content, Out, Scope, operation
 from app.api.schemas import At, AuthorRef, PageQuery, author_ref, before, next_cursor
 from app.audit.records import ActionCode
-from app.consent import grounds_store
 from app.consent.grounds_model import Exclusion, Objection, Opening
-from app.consent.grounds_store import Recorded
 from app.core.ids import PatientId
 from app.entitlement import per_person
 from app.entitlement.per_person import Common
 
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["per person"])
+
+Recorded = type[Exclusion] | type[Objection] | type[Opening]
 
 ExclusionIdPath = Annotated[UUID, Path(alias="exclusionId", description="The exclusion.")]
 ObjectionIdPath = Annotated[UUID, Path(alias="objectionId", description="The objection.")]
@@ -108,7 +108,7 @@ class OpeningsOut(Out):
 
 async def _page(ctx: CaseContext, table: Recorded, query: PageQuery) -> tuple[list[RowMapping], str | None]:
     label = f"{table.__tablename__}:{ctx.permit.case_id}"
-    found = await grounds_store.listed(
+    found = await per_person.listed(
         ctx.db, ctx.permit, table, before=before(ctx, query.cursor, label), limit=query.limit + 1
     )
     shown = list(found[: query.limit])

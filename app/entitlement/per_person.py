@@ -178,6 +178,13 @@ async def find(db: AsyncSession, permit: CasePermit, table: Recorded, row_id: UU
     return row
 
 
+async def listed(
+    db: AsyncSession, permit: CasePermit, table: Recorded, *, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[RowMapping]:
+    """Return those that the actor may see, the ended ones too, newest first."""
+    return await grounds_store.listed(db, permit, table, before=before, limit=limit)
+
+
 async def reasons(crypto: Crypto, rows: Sequence[RowMapping]) -> list[str]:
     """Return why each of these openings was made."""
     keys = await crypto.data_keys.opening(row["reason_sealed"] for row in rows)

@@ -51,7 +51,7 @@ def trespasses(graph: ImportGraph) -> list[str]:
             found += [
                 f"{importer} imports {module}"
                 for importer in graph.find_modules_that_directly_import(module)
-                if not importer.startswith(f"{owner}.")
+                if not importer.startswith(f"{owner}.") and importer != "app.models"
             ]
     return sorted(found)
 

@@ -36,7 +36,9 @@ async def test_the_owner_gives_a_function_to_the_keeper_and_the_app_runs_it(urls
             AS 'SELECT count(*) FROM secret';
         REVOKE EXECUTE ON FUNCTION secrets() FROM PUBLIC;
         GRANT EXECUTE ON FUNCTION secrets() TO app;
+        GRANT CREATE ON SCHEMA public TO keeper;
         ALTER FUNCTION secrets() OWNER TO keeper;
+        REVOKE CREATE ON SCHEMA public FROM keeper;
     """)
     assert await app.fetchval("SELECT secrets()") == 0
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
