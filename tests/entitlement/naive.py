@@ -437,21 +437,30 @@ class Interpreter:
         self, engagement_id: UUID, patient_id: UUID, category: str, domain: str, *, citizen: bool = True
     ) -> list[Opening]:
         """Return every opening of a cell by one's own grounds, the implied ones too; perhaps without subjecthood."""
-
-        def by(other: str, elsewhere: str) -> list[Opening]:
-            found = self.grounds(engagement_id, patient_id, other, elsewhere)
-            mine = [] if citizen else list(self.subject(engagement_id, patient_id, other))
-            return [opening for opening in found if opening not in mine]
-
-        openings = by(category, domain)
+        openings = self.by(engagement_id, patient_id, category, domain, citizen=citizen)
         if category in {"identification", "contact_network"}:
-            openings += [
+            openings += self.implied(engagement_id, patient_id, citizen=citizen)
+        return openings
+
+    def by(
+        self, engagement_id: UUID, patient_id: UUID, category: str, domain: str, *, citizen: bool
+    ) -> list[Opening]:
+        """Return the openings of a cell by its own grounds, perhaps without subjecthood."""
+        found = self.grounds(engagement_id, patient_id, category, domain)
+        mine = [] if citizen else list(self.subject(engagement_id, patient_id, category))
+        return [opening for opening in found if opening not in mine]
+
+    def implied(self, engagement_id: UUID, patient_id: UUID, *, citizen: bool) -> list[Opening]:
+        """Return what any cell at all opens of who the citizen is and who is around; the same in each domain."""
+        key = ("implied", engagement_id, patient_id, citizen)
+        if key not in self._kept:
+            self._kept[key] = {
                 Opening(False, opening.from_seq, opening.threads_from)
                 for other in CATEGORIES
                 for elsewhere in DOMAINS
-                for opening in by(other, elsewhere)
-            ]
-        return openings
+                for opening in self.by(engagement_id, patient_id, other, elsewhere, citizen=citizen)
+            }
+        return list(self._kept[key])
 
     def for_others(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> list[Opening]:
         """Return what replacing opens: exactly the cells of the person replaced. Nobody stands in for a citizen."""
