@@ -20,7 +20,8 @@ help: ## List what can be made
 run: environment ## Start everything: database, demo region, service on http://127.0.0.1:8000 (PORT overrides)
 	@$(BIN)/python -m app.cli demo --with-parent
 
-test: lint tests ## Run everything that must hold: style, types, imports, tests on a real PostgreSQL
+test: dev-environment ## Run everything that must hold: style, types, imports, tests on a real PostgreSQL
+	@$(MAKE) --no-print-directory --jobs=2 lint tests
 
 check: dev-environment ## Format, then everything that test runs: what to do before each commit
 	@$(BIN)/python -m ruff format .
@@ -48,8 +49,9 @@ lint: dev-environment
 	@echo "== mypy" && $(BIN)/python -m mypy --strict app tests
 	@echo "== import-linter" && $(BIN)/python -c "from importlinter.cli import lint_imports_command as lint; lint()"
 
+# Neighbours stay with one worker, so that it makes what they share once.
 tests: dev-environment
-	@echo "== pytest" && $(BIN)/python -m pytest -n 3 -m "not nightly"
+	@echo "== pytest" && $(BIN)/python -m pytest -n 3 --dist worksteal -m "not nightly"
 
 environment: python
 	@$(PYTHON) deploy/environment.py requirements.lock
