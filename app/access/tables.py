@@ -158,6 +158,7 @@ _RESETTERS = _ADMINS | {Role.PRIVACY_OFFICER, Role.GP}
 
 ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
+        Action.ACCESS_REPLAY: _WATCHERS,
         Action.ACCOUNT_LIST: PROFESSIONALS,
         Action.ACTIVATION_ISSUE: PROFESSIONALS,
         Action.ACTIVATION_USE: frozenset({Role.CITIZEN}),

@@ -206,6 +206,7 @@ class ClientScope(StrEnum):
 class Action(StrEnum):
     """Everything an actor can do; the audit log stores the same strings."""
 
+    ACCESS_REPLAY = "access:replay"
     ACCOUNT_LIST = "account:list"
     ACTIVATION_ISSUE = "activation:issue"
     ACTIVATION_USE = "activation:use"

@@ -5,6 +5,7 @@ A list to look through, and an export to take along: lines of JSON, a table, or 
 
 import csv
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from io import StringIO
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from app.consent.register import service as register
 from app.consent.rules import LATE_AFTER
 from app.core.clock import utc
 from app.core.ids import CaseId, ConsentId, PatientId
+from app.entitlement.replay import replay
 from app.fhir.consents import ConsentFacts, Recipient, consent_json
 
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["register"])
@@ -183,6 +185,36 @@ def _touches(rows: Sequence[RowMapping]) -> list[Touch]:
         )
         for row in rows
     ] or [Touch("register")]
+
+
+class DecisionQuery(Query):
+    """Of which case, and at which moment of the past."""
+
+    case_id: UUID
+    at: Instant
+
+
+class AccessDecisionOut(Out):
+    """Which version of the policy decided who could see what then, from which inputs, and whether it holds.
+
+    ``reproduced`` is null where this release does not know that version of the policy.
+    """
+
+    version: int
+    policy_version: str
+    derived_at: At
+    inputs_sha256: str = Field(alias="inputsSha256")
+    grants: int
+    reproduced: bool | None
+
+
+@router.get("/access-decisions")
+@operation(Scope.ROLE, Action.ACCESS_REPLAY, ActionCode.READ, Content.LOG)
+async def read_access_decision(ctx: RoleContext, query: DecisionQuery) -> AccessDecisionOut:
+    """Derive again who could see what in a case at a moment of the past, and say whether it comes to the same."""
+    found = await replay(ctx.db, ctx.permit, query.case_id, query.at)
+    ctx.touch(Touch("access-decision", None, CaseId(query.case_id), access_version=found.version))
+    return AccessDecisionOut(**asdict(found))
 
 
 @router.get("/consents")

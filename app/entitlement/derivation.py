@@ -101,6 +101,7 @@ async def rederive(db: AsyncSession, case_id: CaseId, *, now: datetime) -> Chang
     removed = [UUID(row["id"]) for grant, row in present.items() if grant not in wanted]
     added = [_row(grant) for grant in wanted if grant not in present]
     version = await store.replace_grants(db, case_id, removed, added)
+    await store.keep_basis(db, case_id)
     return Change(
         version=version,
         before=frozenset(_cell(grant) for grant, row in present.items() if row["announced"]),

@@ -1,12 +1,13 @@
 """Tables of what is open to whom: the grants, what they were, and who stands in for whom."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from app.core.columns import INSTANT, POSITION, TEXT
+from app.core.columns import INSTANT, JSON, POSITION, TEXT
 
 
 class GrantColumns(SQLModel):
@@ -52,6 +53,17 @@ class EndedGrant(GrantColumns, table=True):
     case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
     id: UUID = Field(primary_key=True)
     ended_at: datetime = Field(sa_type=INSTANT)
+
+
+class AccessBasis(SQLModel, table=True):
+    """What one derivation rested on; rows are added and never changed."""
+
+    __tablename__ = "access_basis"
+    case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
+    version: int = Field(primary_key=True, sa_type=POSITION)
+    policy_version: str = Field(sa_type=TEXT)
+    inputs: dict[str, Any] = Field(sa_type=JSON)
+    derived_at: datetime = Field(sa_type=INSTANT)
 
 
 class Replacement(SQLModel, table=True):

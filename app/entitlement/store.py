@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
 
 from app.access.policy import CasePermit, RolePermit
+from app.access.tables import POLICY_VERSION
 from app.core.ids import CaseId, ConsentId, EngagementId, MemberId
 
 Json = dict[str, Any]
@@ -61,6 +62,18 @@ async def replace_grants(db: AsyncSession, case_id: CaseId, removed: Collection[
     """Remove and add grants, raise the case's access version and return it."""
     values = {"case": case_id, "removed": list(removed), "added": list(added)}
     return int((await db.execute(_REPLACE, values)).scalar_one())
+
+
+async def keep_basis(db: AsyncSession, case_id: CaseId) -> None:
+    """Keep what the derivation of this transaction rested on, as the database itself sees it."""
+    await db.execute(text("select keep_basis(:case, :policy)"), {"case": case_id, "policy": POLICY_VERSION})
+
+
+async def access_decision(db: AsyncSession, permit: RolePermit, case_id: UUID, at: datetime) -> Json | None:
+    """Return what was decided from and what was open at a moment of the past; None if nothing was kept of it."""
+    statement = text("select access_decision(:case, :at)")
+    found: Json | None = (await db.execute(statement, {"case": case_id, "at": at})).scalar_one_or_none()
+    return found
 
 
 async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Sequence[RowMapping]:

@@ -171,6 +171,7 @@ OPERATIONS = {
     ),
     "listRegister": Expected("get", "/consents", ROLE, "register:list", "log", READ, 200),
     "exportRegister": Expected("get", "/consent-exports", ROLE, "register:export", "log", READ, 200),
+    "readAccessDecision": Expected("get", "/access-decisions", ROLE, "access:replay", "log", READ, 200),
     "openThread": Expected("post", "/cases/{caseId}/threads", CASE, "thread:open", "case", CREATE, 201),
     "listThreads": Expected("get", "/cases/{caseId}/threads", CASE, "thread:list", "case", READ, 200),
     "readThread": Expected("get", "/threads/{threadId}", CASE, "thread:read", "case", READ, 200),

@@ -71,7 +71,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "offerEngagementCode": EVERYBODY - {"integration"},
     "searchAuditEvents": OVERSEERS,
-    **dict.fromkeys(("listRegister", "exportRegister"), OVERSEERS),
+    **dict.fromkeys(("listRegister", "exportRegister", "readAccessDecision"), OVERSEERS),
     "previewEnding": ADMINS,
     "endEngagement": ADMINS,
     "startReplacement": PROFESSIONALS,
@@ -339,6 +339,11 @@ async def _auditor(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("auditor"), target(room, OPERATIONS[name])
 
 
+async def _decision(room: Room, name: str) -> tuple[Caller, str]:
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return await room.as_("auditor"), f"{target(room, OPERATIONS[name])}?caseId={room.case_id}&at={at}"
+
+
 async def _region_admin(room: Room, name: str) -> tuple[Caller, str]:
     _, session = await _own_session(room, "endSession")
     ids = {"accountId": str(BY_KEY["gp"].account_id), "sessionId": session.rpartition("/")[2]}
@@ -429,6 +434,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "registerSubstitute": _own_practice,
     "strikeSubstitute": _own_practice,
     **dict.fromkeys(("searchAuditEvents", "listRegister", "exportRegister"), _auditor),
+    "readAccessDecision": _decision,
     **dict.fromkeys(("listEngagements", "createEngagement", "confirmEngagements", "importStaff"), _admin),
     **dict.fromkeys(("readEngagement", "changeEngagement", "suspendEngagement", "resumeEngagement"), _colleague),
     **dict.fromkeys(("confirmEngagement", "issueEnrolmentCode"), _colleague),
