@@ -102,10 +102,13 @@ async def rederive(db: AsyncSession, case_id: CaseId, *, now: datetime) -> Chang
     added = [_row(grant) for grant in wanted if grant not in present]
     version = await store.replace_grants(db, case_id, removed, added)
     await store.keep_basis(db, case_id)
+    announced = [grant for grant, row in present.items() if row["announced"]]
+    # Whoever entered later may have held the case before: what that one said began is not lost by an earlier instant.
+    begun = max([now, *(grant.period.start for grant in announced)])
     return Change(
         version=version,
-        before=frozenset(_cell(grant) for grant, row in present.items() if row["announced"]),
-        after=frozenset(_cell(grant) for grant in wanted if grant.period.holds(now)),
+        before=frozenset(_cell(grant) for grant in announced),
+        after=frozenset(_cell(grant) for grant in wanted if grant.period.holds(begun)),
     )
 
 

@@ -24,14 +24,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from app.access.vocabulary import Action
 from app.cli.postgres import Urls
 from app.core.errors import DomainError
+from app.core.ids import CaseId
 from app.entitlement.consents import preview_withdrawal
+from app.entitlement.derivation import Change, rederive
 from app.entitlement.permits import case_permit
 from app.entitlement.replay import judge
 from app.identity.service import enter
 from tests.entitlement import naive
 from tests.entitlement.household import Household, Terms
 from tests.entitlement.naive import Interpreter, World
-from tests.entitlement.region import Person, engine_of, open_region
+from tests.entitlement.region import Person, engine_of, open_region, session_on
 
 Cells = dict[tuple[UUID, UUID, str, str], bool]
 """Engagement, patient, category and domain of each open cell, and whether it may be written."""
@@ -257,6 +259,28 @@ def test_the_past_is_told_as_it_was_where_chance_seldom_comes(database: Urls) ->
         for _ in range(3):
             machine.ask_about_the_past()
             machine.time_passes(1, True)
+
+
+def test_whoever_entered_before_and_comes_after_takes_nothing_away(database: Urls) -> None:
+    """Two transactions wait for one case: the one that entered first may derive last, at an earlier instant."""
+    with remembering(database) as kind:
+        machine = kind()
+        machine.open(directly=set(), others={"social-worker"}, alike=0, given=[])
+        worker = ("member", machine.position("social-worker"))
+        entered_before = machine.region.now
+        machine.skip(INSTANT)
+        machine.give(Terms(0, "lift_secrecy", {"care"}, {"zrm"}, False, 0, 0, 0, None, [worker]))
+
+        async def derive_late() -> Change:
+            region = machine.region
+            async with session_on(region.engine) as (raw, db):
+                await raw.execute("set local role app")
+                await raw.fetch("select * from enter($1, $2)", region.clerk.session_id, entered_before)
+                return await rederive(db, CaseId(region.case_id), now=entered_before)
+
+        change = machine.wait(derive_late())
+        assert change.before == change.after
+        assert change.drafts("consent-withdrawn") == []
 
 
 @pytest.mark.nightly
