@@ -11,7 +11,7 @@ COMPILE := pip compile --quiet --upgrade --universal --python-version 3.11 --gen
 # Container images often forbid Python to keep what it compiled; each process would then compile everything again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test check lint tests test-nightly tour bench openapi lock environment dev-environment python
+.PHONY: help run test check lint tests test-nightly tour bench bench-withdrawal openapi lock environment dev-environment python
 .DEFAULT_GOAL := help
 
 help: ## List what can be made
@@ -32,6 +32,9 @@ tour: environment ## Walk through the story against a fresh instance, over real 
 
 bench: dev-environment ## Measure a fresh instance: room test, fan-out, memory, beside its floors
 	@$(BIN)/python -m bench
+
+bench-withdrawal: dev-environment ## Withdraw under load on two workers: no frame late, and how soon it is silent
+	@$(BIN)/python -m bench.withdrawal
 
 openapi: environment ## Write openapi/openapi.json again from the code
 	@$(BIN)/python -m app.cli openapi

@@ -68,15 +68,16 @@ class Service:
     """A running instance."""
 
     folder: Path
+    workers: int = 1
     port: int = field(default_factory=free_port)
     _child: Child | None = None
     _accounts: dict[str, Account] = field(default_factory=dict)
     _bsn: int = field(default_factory=lambda: random.randrange(10_000_000, 90_000_000))
 
     @classmethod
-    def create(cls) -> "Service":
+    def create(cls, *, workers: int = 1) -> "Service":
         """Return an instance that is not started yet, in an empty temporary folder."""
-        return cls(Path(tempfile.mkdtemp(prefix="bench-overlegtafel-")))
+        return cls(Path(tempfile.mkdtemp(prefix="bench-overlegtafel-")), workers)
 
     @property
     def data(self) -> Path:
@@ -97,6 +98,7 @@ class Service:
                 **inherited,
                 "PORT": str(self.port),
                 "OVERLEGTAFEL_DATA_DIR": str(self.folder),
+                "OVERLEGTAFEL_WORKERS": str(self.workers),
                 "OVERLEGTAFEL_SOCKET_RATE": str(SOCKET_RATE),
                 "OVERLEGTAFEL_SESSION_RATE": str(REQUEST_RATE),
                 "OVERLEGTAFEL_SESSION_BURST": str(REQUEST_RATE),
@@ -149,6 +151,12 @@ class Service:
         assert self._child is not None
         return [self._child.pid, *descendants(self._child.pid), *postmaster_pids(DataFolder(self.folder).cluster)]
 
+    @property
+    def parent(self) -> int:
+        """The process that all others of the service come from."""
+        assert self._child is not None
+        return self._child.pid
+
     def worker(self) -> int:
         """Return the process that serves."""
         assert self._child is not None
@@ -183,6 +191,35 @@ class Service:
             check = sum(weight * digit for weight, digit in zip(range(9, 1, -1), digits, strict=True)) % 11
             if check < 10:
                 return f"{self._bsn:08d}{check}"
+
+
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """A case in which some read by consent alone: a thread for each category, a consent for each guest in each."""
+
+    case_id: str
+    patient_id: str
+    threads: dict[str, str]
+    members: dict[str, str]
+    accounts: dict[str, Account]
+    consents: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    async def consent(self, pool: Pool, persona: str, category: str) -> None:
+        """Record the citizen's consent that this guest reads this category."""
+        body = {
+            "patientId": self.patient_id,
+            "kind": "lift_secrecy",
+            "bothWays": False,
+            "recipients": [{"type": "member", "id": self.members[persona]}],
+            "categories": [category],
+            "purpose": "CAREMGT",
+            "decidedBy": {"type": "patient"},
+            "method": "oral_recorded",
+            "textVersion": "nl-2026-1",
+        }
+        path = f"{BASE}/cases/{self.case_id}/consents"
+        given = await pool.call("POST", path, token=self.accounts[OPENER].token, body=body)
+        self.consents[persona, category] = str(given["id"])
 
 
 class Tables:
@@ -224,6 +261,21 @@ class Tables:
         await self._invite(gp, poh, case_id)
         return [Seat(gp, case_id, thread_id), Seat(poh, case_id, thread_id)]
 
+    async def guests(self, personas: Sequence[str], categories: Sequence[str]) -> Guests:
+        """Return a case of the GP's at which these personas sit without treating, each with every consent."""
+        gp = await self._service.account(OPENER, self._pool)
+        patient_id, case_id = await self._case(gp)
+        found = Guests(case_id, patient_id, {}, {}, {OPENER: gp})
+        for category in categories:
+            found.threads[category] = await self._thread(gp, patient_id, case_id, category)
+        for persona in personas:
+            account = await self._service.account(persona, self._pool)
+            found.accounts[persona] = account
+            found.members[persona] = await self._invite(gp, account, case_id, direct=False)
+            for category in categories:
+                await found.consent(self._pool, persona, category)
+        return found
+
     def close(self) -> None:
         """End the connections."""
         self._pool.close()
@@ -240,17 +292,17 @@ class Tables:
         opened = await self._pool.call("POST", f"{BASE}/cases", token=gp.token, body=case)
         return patient["id"], opened["id"]
 
-    async def _thread(self, gp: Account, patient_id: str, case_id: str) -> str:
-        thread = {"patientId": patient_id, "category": CATEGORY, "title": "Medication"}
+    async def _thread(self, gp: Account, patient_id: str, case_id: str, category: str = CATEGORY) -> str:
+        thread = {"patientId": patient_id, "category": category, "title": "Medication"}
         opened = await self._pool.call("POST", f"{BASE}/cases/{case_id}/threads", token=gp.token, body=thread)
         return str(opened["id"])
 
-    async def _invite(self, gp: Account, account: Account, case_id: str) -> str:
+    async def _invite(self, gp: Account, account: Account, case_id: str, *, direct: bool = True) -> str:
         """Make the account an accepted member and return the member's id."""
         path = f"{BASE}/cases/{case_id}/members"
         member = {"accountId": account.id, "caseRole": "deelnemer", "reasonCode": "elderly-mdo"}
         try:
-            answer = await self._pool.call("POST", path, token=gp.token, body={**member, "directTreatment": True})
+            answer = await self._pool.call("POST", path, token=gp.token, body={**member, "directTreatment": direct})
         except HttpFault as fault:
             if fault.status != 400:
                 raise
