@@ -21,7 +21,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-import psutil
+import psutil  # type: ignore[import-untyped]  # ships no types
 import uvloop
 
 from app.cli.account import server_account

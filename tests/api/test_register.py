@@ -11,9 +11,11 @@ import httpx
 import pytest
 from fhir.resources.R4B.consent import Consent
 
+from app.access.tables import POLICY_VERSION
 from app.api import edge, register
 from app.api.register import cell
 from app.cli.postgres import Urls
+from app.entitlement import replay
 from tests.api.room import faults_of
 from tests.serving import Caller, Instance
 from tests.stories import Table, consent, open_table, seat, thread
@@ -117,6 +119,23 @@ async def test_the_register_lists_and_exports_without_names_and_leaves_a_record_
             assert len({one["recorded_at"] for one in records}) == 2, "a transaction for each page"
     finally:
         await root.close()
+
+
+async def test_a_decision_of_the_past_is_derived_again_under_its_own_policy(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, _ = await some_consents(instance)
+    auditor = await instance.as_("auditor")
+    asked: dict[str, str | int] = {"caseId": table.case_id, "at": datetime.now(UTC).isoformat()}
+    found = (await auditor.get("/access-decisions", **asked)).json()
+    assert (found["reproduced"], found["policyVersion"]) == (True, POLICY_VERSION)
+    assert found["grants"] > 0
+    monkeypatch.setattr(replay, "POLICY_VERSION", "another")
+    assert (await auditor.get("/access-decisions", **asked)).json()["reproduced"] is None
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert faults_of(await auditor.get("/access-decisions", **{**asked, "at": soon})) == {"?at": "in-future"}
+    for absent in ({**asked, "caseId": table.patient_id}, {**asked, "at": "2020-01-01T00:00:00Z"}):
+        assert (await auditor.get("/access-decisions", **absent)).status_code == 404
 
 
 async def test_an_export_breaks_off_when_the_right_ends_and_says_so_in_the_log(

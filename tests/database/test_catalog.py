@@ -144,14 +144,8 @@ CROSSING = {
         for name in (
             *("account_with_bsn", "administers", "announces", "case_access", "cases_of", "chained"),
             *("end_seats", "keeps_dossier", "may_keep_dossiers", "ownerless"),
-            *(
-                "birth_date_of",
-                "access_decision",
-                "contact_kept_safe",
-                "keep_basis",
-                "end_lapsed_seats",
-                "settle_consent",
-            ),
+            *("birth_date_of", "contact_kept_safe", "end_lapsed_seats", "settle_consent"),
+            *("access_decision", "keep_basis"),
             *("end_notices", "notice_channel", "notice_for_me", "notify"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),

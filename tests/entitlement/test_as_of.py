@@ -119,7 +119,7 @@ class Remembered(Household):
         """Return what the case manager is told that somebody would lose; None if the consent is not to be seen."""
         async with AsyncSession(self.engine) as db, db.begin():
             try:
-                entered = await enter(db, self.region.people["gp"].session_id, self.region.now)  # type: ignore[arg-type]
+                entered = await enter(db, self.region.people["gp"].session_id, self.region.now)
                 permit = await case_permit(db, entered, Action.CONSENT_PREVIEW, "consent", consent_id)
             except DomainError:
                 return None
