@@ -21,7 +21,7 @@ async def room(cluster: Urls, scratch: Path) -> AsyncIterator[Room]:
     name = f"room{next(_numbers)}"
     maintenance = await asyncpg.connect(cluster.for_database("postgres").superuser)
     try:
-        await maintenance.execute(f"create database {name} template {TEMPLATE} strategy wal_log")
+        await maintenance.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
         urls = cluster.for_database(name)
         owner = await asyncpg.connect(urls.superuser)
         async with serve(settings_for(urls, scratch / "keys")) as instance:

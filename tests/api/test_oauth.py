@@ -210,7 +210,7 @@ REFUSED: dict[str, Callable[[TestClient], str]] = {
 async def shared(cluster: Urls, scratch: Any) -> Any:
     """An instance and a client for the tests that change nothing."""
     maintenance = await asyncpg.connect(cluster.for_database("postgres").superuser)
-    await maintenance.execute(f"create database oauth_shared template {TEMPLATE} strategy wal_log")
+    await maintenance.execute(f"create database oauth_shared template {TEMPLATE} strategy file_copy")
     async with serve(settings_for(cluster.for_database("oauth_shared"), scratch / "keys")) as instance:
         yield instance, await register(instance)
     await maintenance.execute("drop database oauth_shared with (force)")

@@ -53,7 +53,7 @@ async def copied(cluster: Urls, name: str, template: str = TEMPLATE) -> AsyncIte
     """Yield a copy of a database that nobody is connected to, under a name of its own."""
     maintenance = await asyncpg.connect(cluster.for_database("postgres").superuser)
     try:
-        await maintenance.execute(f"create database {name} template {template} strategy wal_log")
+        await maintenance.execute(f"create database {name} template {template} strategy file_copy")
         yield cluster.for_database(name)
         await maintenance.execute(f"drop database {name} with (force)")
     finally:

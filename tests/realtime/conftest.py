@@ -56,7 +56,7 @@ async def fresh_database(cluster: Urls) -> AsyncIterator[Urls]:
     name = f"live{next(_numbers)}"
     connection = await asyncpg.connect(cluster.for_database("postgres").superuser)
     try:
-        await connection.execute(f"create database {name} template {TEMPLATE} strategy wal_log")
+        await connection.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
         yield cluster.for_database(name)
         await connection.execute(f"drop database {name} with (force)")
     finally:
