@@ -21,6 +21,7 @@ import app.models  # noqa: F401  # a statement on one table looks up those that 
 from app.api import (
     activation,
     audit,
+    break_glass,
     cases,
     clients,
     consents,
@@ -91,6 +92,7 @@ from app.realtime.socket import Live
 ROUTERS = (
     messages.router,
     notices.router,
+    break_glass.router,
     threads.router,
     cases.router,
     members.router,

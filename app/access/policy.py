@@ -114,16 +114,20 @@ class Standing:
     subjects: tuple[PatientId, ...]
     holdings: tuple[Holding, ...]
     entity: Entity = field(default_factory=Entity)
+    emergency: bool = False
 
     @property
     def seated(self) -> bool:
-        """Whether the actor is an accepted member, or stands in for one."""
-        return self.sits or self.stands_in
+        """Whether the actor is an accepted member, in an emergency too, or stands in for one."""
+        return self.member_status is MemberStatus.ACCEPTED or self.stands_in
 
     @property
     def sits(self) -> bool:
-        """Whether the actor is an accepted member; whoever stands in reads and posts, and decides nothing else."""
-        return self.member_status is MemberStatus.ACCEPTED
+        """Whether the actor is an accepted member by invitation.
+
+        Whoever stands in reads and posts, whoever is there in an emergency reads; neither decides anything else.
+        """
+        return self.member_status is MemberStatus.ACCEPTED and not self.emergency
 
     @property
     def oversees(self) -> bool:

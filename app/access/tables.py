@@ -147,6 +147,9 @@ NEVER_BY_CONSENT = frozenset({C.SAFETY_MELDCODE})
 IMPLIED = (C.IDENTIFICATION, C.CONTACT_NETWORK)
 """Any other active cell on a subject implies reading these, in every domain."""
 
+TREATING = frozenset(NEED_TO_KNOW)
+"""Roles that can be directly involved in treatment; a social engagement never is (R-2)."""
+
 _EVERYONE = frozenset(Role)
 _CASE_FOLK = PARTICIPANTS
 _PERSONS = frozenset(Role) - {Role.INTEGRATION}
@@ -154,6 +157,7 @@ _DECIDERS = PROFESSIONALS | {Role.CITIZEN}
 _REGION = frozenset({Role.REGION_ADMIN})
 _ADMINS = frozenset({Role.REGION_ADMIN, Role.ORG_ADMIN})
 _WATCHERS = frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER})
+_OF_EMERGENCIES = PROFESSIONALS | {Role.CITIZEN, Role.PRIVACY_OFFICER}
 _RESETTERS = _ADMINS | {Role.PRIVACY_OFFICER, Role.GP}
 
 ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
@@ -163,6 +167,12 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.ACTIVATION_ISSUE: PROFESSIONALS,
         Action.ACTIVATION_USE: frozenset({Role.CITIZEN}),
         Action.AUDIT_SEARCH: frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER, Role.INTEGRATION}),
+        Action.BREAK_GLASS_CONFIRM: TREATING,
+        Action.BREAK_GLASS_END: TREATING,
+        Action.BREAK_GLASS_LIST: _OF_EMERGENCIES,
+        Action.BREAK_GLASS_READ: _OF_EMERGENCIES,
+        Action.BREAK_GLASS_REVIEW: frozenset({Role.PRIVACY_OFFICER}),
+        Action.BREAK_GLASS_USE: TREATING,
         Action.CASE_ACCESS: _CASE_FOLK,
         Action.CASE_LIST: _CASE_FOLK,
         Action.CASE_LISTEN: _CASE_FOLK,
@@ -328,6 +338,8 @@ def powers_of(role: Role, speciality: str | None) -> frozenset[Power]:
 
 POWER_BEHIND: Mapping[Action, Power] = MappingProxyType(
     {
+        Action.BREAK_GLASS_CONFIRM: P.BREAK_GLASS,
+        Action.BREAK_GLASS_USE: P.BREAK_GLASS,
         Action.CASE_OPEN: P.OPEN_CASE,
         Action.CONSENT_ASK: P.RECORD_CONSENT,
         Action.CONSENT_DECIDE: P.RECORD_CONSENT,
@@ -342,9 +354,6 @@ POWER_BEHIND: Mapping[Action, Power] = MappingProxyType(
 
 RECORDERS = PROFESSIONALS
 """Roles that may record a citizen's consent, for the domain of their own engagement only."""
-
-TREATING = frozenset(NEED_TO_KNOW)
-"""Roles that can be directly involved in treatment; a social engagement never is (R-2)."""
 
 DOMAIN_OF_TREATMENT = frozenset({Domain.CARE, Domain.YOUTH})
 """Domains in which direct treatment opens cells."""
@@ -377,6 +386,8 @@ WHILE_LOCKED = frozenset({Action.SESSION_REAUTHENTICATE, Action.SESSION_END, Act
 
 FRESH = frozenset(
     {
+        Action.BREAK_GLASS_CONFIRM,
+        Action.BREAK_GLASS_USE,
         Action.CLIENT_CHANGE,
         Action.CLIENT_REGISTER,
         Action.CREDENTIAL_REMOVE,
@@ -392,7 +403,7 @@ FRESH = frozenset(
         Action.WORKPLACE_REGISTER,
     }
 )
-"""What needs a factor shown within ``FRESH_SECONDS``: who can get in, and with what."""
+"""What needs a factor shown within ``FRESH_SECONDS``: who can get in, with what, and breaking the glass (R-16)."""
 
 FRESH_SECONDS = 900
 

@@ -106,6 +106,7 @@ class Purpose(StrEnum):
     SOCSUPPORT = "SOCSUPPORT"
     PATRQT = "PATRQT"
     AUDIT = "AUDIT"
+    BTG = "BTG"
     HOPERAT = "HOPERAT"
 
 
@@ -183,6 +184,14 @@ class Power(StrEnum):
     BREAK_GLASS = "break-glass"
 
 
+class EmergencyReason(StrEnum):
+    """Why somebody breaks the glass. Source: DOMAIN J7."""
+
+    LIFE_THREATENING = "life-threatening"
+    ACUTE_UNSAFETY = "acute-unsafety"
+    CONFLICT_OF_DUTIES = "conflict-of-duties"
+
+
 class Acr(StrEnum):
     """How a session was authenticated, as its tokens say (``acr``)."""
 
@@ -211,6 +220,12 @@ class Action(StrEnum):
     ACTIVATION_ISSUE = "activation:issue"
     ACTIVATION_USE = "activation:use"
     AUDIT_SEARCH = "audit:search"
+    BREAK_GLASS_CONFIRM = "break-glass:confirm"
+    BREAK_GLASS_END = "break-glass:end"
+    BREAK_GLASS_LIST = "break-glass:list"
+    BREAK_GLASS_READ = "break-glass:read"
+    BREAK_GLASS_REVIEW = "break-glass:review"
+    BREAK_GLASS_USE = "break-glass:use"
     CASE_ACCESS = "case:access"
     CASE_LIST = "case:list"
     CASE_LISTEN = "case:listen"

@@ -47,6 +47,7 @@ TAGS: Final = {
     "per person": "What a citizen says of one person, and what is opened for one.",
     "safety": "Safe contact with somebody whose home is not safe.",
     "notices": "What one is told: that something happened, never what of whom; letters to citizens.",
+    "break-glass": "An emergency: the little that one sees without consent, and who reviews it.",
     "threads": "Sealed conversations about one patient in one category.",
     "messages": "Messages: posting, correcting, retracting, and one's own contributions.",
     "clients": "Integrations: which there are, with which keys and scopes.",

@@ -31,7 +31,8 @@ class NameBody(Body):
     prefix: Annotated[str, Text(1, 40)] | None = None
 
 
-def _passes_eleven_test(bsn: str) -> str:
+def passes_eleven_test(bsn: str) -> str:
+    """Return the BSN if it is one; for bodies that take one."""
     if normalise_bsn(bsn) is None:
         raise unfit("bsn-invalid", "This is not a valid BSN (11-proef).")
     return bsn
@@ -40,7 +41,7 @@ def _passes_eleven_test(bsn: str) -> str:
 class PatientIn(Body):
     """A patient to register: a BSN, or the reason why there is none."""
 
-    bsn: Annotated[str, Field(pattern=r"^[0-9]{8,9}$"), AfterValidator(_passes_eleven_test)] | None = None
+    bsn: Annotated[str, Field(pattern=r"^[0-9]{8,9}$"), AfterValidator(passes_eleven_test)] | None = None
     no_bsn_reason: Annotated[str, Text(1, 200)] | None = None
     name: NameBody
     birth_date: Day

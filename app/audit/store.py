@@ -10,6 +10,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import RolePermit
+from app.access.vocabulary import Ground, Purpose
 from app.audit.model import AuditEvent
 from app.audit.records import Record
 from app.core.ids import new_id
@@ -33,7 +34,7 @@ def _row(record: Record, at: datetime, source: str) -> dict[str, object]:
         "actor_role": record.who.role,
         "organisation_id": record.who.organisation_id,
         "on_behalf_of": record.touch.on_behalf_of or record.who.on_behalf_of,
-        "purpose": record.who.purpose,
+        "purpose": Purpose.BTG if record.touch.ground is Ground.EMERGENCY else record.who.purpose,
         "login_session_id": record.who.login_session_id,
         "case_id": record.touch.case_id,
         "patient_id": record.touch.patient_id,

@@ -69,7 +69,14 @@ class Member(SQLModel, table=True):
             "case_id",
             "engagement_id",
             unique=True,
-            postgresql_where=text("status in ('invited', 'accepted')"),
+            postgresql_where=text("status in ('invited', 'accepted') and kind <> 'emergency'"),
+        ),
+        Index(
+            "uq_member_emergency",
+            "case_id",
+            "engagement_id",
+            unique=True,
+            postgresql_where=text("status = 'accepted' and kind = 'emergency'"),
         ),
         Index("ix_member_engagement", "engagement_id"),
     )

@@ -158,8 +158,8 @@ async def member(db: AsyncSession, permit: CasePermit, member_id: UUID) -> RowMa
     """Return one member of the permitted case, if the actor may see it."""
     statement = text(
         """
-        select case_id, id, engagement_id, case_role, direct_treatment, status, reason_code, invited_by_engagement_id,
-               invited_at, decided_at, history
+        select case_id, id, kind, engagement_id, case_role, direct_treatment, status, reason_code,
+               invited_by_engagement_id, invited_at, decided_at, history
           from member where case_id = :case and id = :member
         """
     )

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     audit_source: str = Field(default="overlegtafel", pattern="^[a-z0-9-]{1,64}$")
     consent_renewal_days: int = Field(default=90, ge=0, le=366)
+    break_glass_review_days: int = Field(default=7, ge=1, le=60)
     oidc_providers: tuple[OidcProvider, ...] = ()
     oidc_providers_file: Path | None = None
     oidc_timeout_seconds: float = Field(default=5.0, gt=0, le=60)

@@ -106,6 +106,11 @@ class Snapshot:
         self.cells_known[engagement_id] = (now, cells)
         return cells
 
+    def in_emergency(self, engagement_id: EngagementId) -> bool:
+        """Whether an engagement holds what it holds by breaking the glass alone."""
+        held = self.holdings.get(engagement_id, ())
+        return bool(held) and all(holding.ground is Ground.EMERGENCY for holding in held)
+
     def still(self, since: datetime, now: datetime) -> bool:
         """Whether no holding of the case began or ended in ``(since, now]``, nor time ran backwards."""
         return since <= now and bisect_right(self.turns, since) == bisect_right(self.turns, now)

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from app.core.columns import INSTANT, JSON, POSITION, TEXT
+from app.core.columns import DIGEST, INSTANT, JSON, POSITION, SEALED, TEXT
 
 
 class GrantColumns(SQLModel):
@@ -93,3 +93,50 @@ class Substitute(SQLModel, table=True):
     engagement_id: UUID = Field(primary_key=True, foreign_key="engagement.id")
     registered_by_engagement_id: UUID = Field(foreign_key="engagement.id")
     registered_at: datetime = Field(sa_type=INSTANT)
+
+
+class BreakGlass(SQLModel, table=True):
+    """Somebody broke the glass: why, who confirmed it, how long it lasts, and what a reviewer said. Never a BSN."""
+
+    __tablename__ = "break_glass"
+    __table_args__ = (
+        Index("ix_break_glass_account", "account_id", "review_due_at", postgresql_where=text("reviewed_at is null")),
+        Index("ix_break_glass_created", "created_at", "id"),
+    )
+    id: UUID = Field(primary_key=True)
+    account_id: UUID = Field(foreign_key="account.id")
+    engagement_id: UUID = Field(foreign_key="engagement.id")
+    subject_index: bytes = Field(sa_type=DIGEST)
+    reason_code: str = Field(sa_type=TEXT)
+    reason_sealed: bytes = Field(sa_type=SEALED)
+    six_tests_sealed: bytes | None = Field(default=None, sa_type=SEALED)
+    delay_reason_sealed: bytes | None = Field(default=None, sa_type=SEALED)
+    citizen_told_from: datetime = Field(sa_type=INSTANT)
+    needs_second: bool
+    created_at: datetime = Field(sa_type=INSTANT)
+    confirmed_by_account_id: UUID | None = Field(default=None, foreign_key="account.id")
+    confirmed_by_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
+    started_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    valid_until: datetime | None = Field(default=None, sa_type=INSTANT)
+    ended_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    review_due_at: datetime = Field(sa_type=INSTANT)
+    verdict: str | None = Field(default=None, sa_type=TEXT)
+    remarks_sealed: bytes | None = Field(default=None, sa_type=SEALED)
+    reviewed_by_account_id: UUID | None = Field(default=None, foreign_key="account.id")
+    reviewed_by_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
+    reviewed_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class BreakGlassCase(SQLModel, table=True):
+    """A case that breaking the glass opened, by which access, at which seat, about whom."""
+
+    __tablename__ = "break_glass_case"
+    __table_args__ = (
+        ForeignKeyConstraint(["case_id", "access_id"], ["emergency_access.case_id", "emergency_access.id"]),
+        Index("ix_break_glass_case_member", "case_id", "member_id"),
+    )
+    break_glass_id: UUID = Field(primary_key=True, foreign_key="break_glass.id")
+    case_id: UUID = Field(primary_key=True)
+    access_id: UUID = Field(primary_key=True)
+    member_id: UUID
+    patient_id: UUID

@@ -49,6 +49,7 @@ def parse_standing(found: dict[str, Any]) -> Standing:
         subjects=tuple(PatientId(UUID(patient)) for patient in found["subjects"]),
         holdings=tuple(_holding(*row) for row in found["grants"]),
         entity=_entity(found["entity"]),
+        emergency=bool(member) and member["emergency"],
     )
 
 

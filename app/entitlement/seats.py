@@ -232,6 +232,8 @@ async def end_membership(db: AsyncSession, permit: CasePermit, member_id: UUID) 
         raise Forbidden
     if row["case_role"] == CaseRole.PATIENT:
         raise Forbidden("The citizen whom the case is about stays at the table.")
+    if row["kind"] == "emergency":
+        raise Forbidden("Who broke the glass ends that, and time does.")
     await store.lock_case(db, permit.case_id)
     await cases.end_member(db, permit, member_id)
     change = await rederive(db, permit.case_id, now=permit.now)

@@ -81,7 +81,9 @@ async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Seq
     statement = text(
         "select distinct member_id, patient_id, category, domain, may_write, ground, consent_id, valid_until"
         "  from case_access(:case, :at)"
-        " where :all or patient_id = any(:own) or engagement_id = current_engagement()"
+        " where (:all or patient_id = any(:own) or engagement_id = current_engagement())"
+        # that somebody is there in an emergency is told in its time
+        "   and (ground <> 'emergency' or engagement_id = current_engagement() or emergency_shown(:case, member_id))"
         " order by member_id, patient_id, category, domain, ground, consent_id, may_write, valid_until"
     )
     standing = permit.standing
@@ -154,9 +156,9 @@ async def expire_consents(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapp
     return (await db.execute(text("select * from expire_consents(:case)"), {"case": case_id})).mappings().all()
 
 
-async def end_lapsed_seats(db: AsyncSession, case_id: CaseId) -> None:
-    """End the seats of whoever broke the glass, once their time is over."""
-    await db.execute(text("select end_lapsed_seats(:case)"), {"case": case_id})
+async def end_lapsed_seats(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapping]:
+    """End the seats of whoever broke the glass, once their time is over; return (member_id, engagement_id)."""
+    return (await db.execute(text("select * from end_lapsed_seats(:case)"), {"case": case_id})).mappings().all()
 
 
 async def sweeping(db: AsyncSession) -> bool:

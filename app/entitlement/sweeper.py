@@ -17,6 +17,7 @@ from app.core.db import FAILURES, Database
 from app.core.ids import CaseId, ConsentId, EngagementId, PatientId
 from app.entitlement import store
 from app.entitlement.derivation import rederive
+from app.entitlement.emergencies import departures
 from app.events import service as events
 from app.events.drafts import Draft, EventType, only
 
@@ -49,7 +50,7 @@ async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, sour
         now = await store.enter_as_time(db, clock())
         await store.lock_case(db, case_id)
         expired = await store.expire_consents(db, case_id)
-        await store.end_lapsed_seats(db, case_id)
+        left = await store.end_lapsed_seats(db, case_id)
         drafts = []
         for row in expired:
             consent_id = ConsentId(row["consent_id"])
@@ -64,7 +65,7 @@ async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, sour
                 )
             )
         change = await rederive(db, case_id, now=now)
-        drafts += [_by_time(draft) for draft in change.drafts("expired")]
+        drafts += [_by_time(draft) for draft in change.drafts("expired")] + departures(left, "expired")
         if not drafts:
             return False
         records = [

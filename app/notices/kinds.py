@@ -17,6 +17,7 @@ class NoticeKind(StrEnum):
     BREAK_GLASS_CONFIRMATION = "break_glass_confirmation"
     BREAK_GLASS_REVIEW = "break_glass_review"
     BREAK_GLASS_OVERDUE = "break_glass_overdue"
+    BREAK_GLASS_ESCALATED = "break_glass_escalated"
     BREAK_GLASS_NOT_JUSTIFIED = "break_glass_not_justified"
     CONSENT_ASKED = "consent_asked"
     CONSENT_RECORDED = "consent_recorded"

@@ -4,7 +4,7 @@ Whoever changes something tells of it in the same transaction. Whether a citizen
 hears it in person is decided when it is read: an account linked since then, or *veilig contact*, counts at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
@@ -54,14 +54,14 @@ async def notify(
     )
 
 
-async def end_about(db: AsyncSession, about: UUID) -> int:
-    """Take back every notice about a thing that was not read yet; return how many that were."""
-    return await store.end(db, about=about, case_id=None, patient_id=None)
+async def end_about(db: AsyncSession, about: UUID, kinds: Collection[NoticeKind] | None = None) -> int:
+    """Take back what was not read yet about a thing, of these kinds or of all; return how many that were."""
+    return await store.end(db, about=about, kinds=kinds)
 
 
 async def end_to_citizen(db: AsyncSession, case_id: CaseId, patient_id: UUID) -> int:
     """Take back what a citizen of a case was not told yet, letters included; return how many that were."""
-    return await store.end(db, about=None, case_id=case_id, patient_id=patient_id)
+    return await store.end(db, case_id=case_id, patient_id=patient_id)
 
 
 async def listed(

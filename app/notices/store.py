@@ -1,10 +1,11 @@
 """SQL of notices. A function of the keeper makes the rows and finds whom each is for; row-level security reads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,10 +39,21 @@ async def add(
     await db.execute(statement, values)
 
 
-async def end(db: AsyncSession, *, about: UUID | None, case_id: CaseId | None, patient_id: UUID | None) -> int:
+async def end(
+    db: AsyncSession,
+    *,
+    about: UUID | None = None,
+    case_id: CaseId | None = None,
+    patient_id: UUID | None = None,
+    kinds: Collection[str] | None = None,
+) -> int:
     """Take back what was not read yet: about a thing, or to a citizen of a case; return how many that were."""
-    statement = text("select end_notices(:about, :case, :patient)")
-    return int((await db.execute(statement, {"about": about, "case": case_id, "patient": patient_id})).scalar_one())
+    statement = text("select end_notices(:about, :case, :patient, :kinds)").bindparams(
+        bindparam("kinds", type_=ARRAY(Text))
+    )
+    names = None if kinds is None else [str(kind) for kind in kinds]
+    values = {"about": about, "case": case_id, "patient": patient_id, "kinds": names}
+    return int((await db.execute(statement, values)).scalar_one())
 
 
 async def listed(

@@ -476,7 +476,9 @@ class Hub:
                 seat.listener.outbox.put(told, room.case_id, contacts)
 
     def _present(self, room: Room) -> list[dict[str, object]]:
-        people = [person for one in room.seats if (person := self._directory.at_hand(one)) is not None]
+        # Of who is there in an emergency the others at the table are told in another way, and in its own time.
+        shown = [one for one in room.seats if room.snapshot is None or not room.snapshot.in_emergency(one)]
+        people = [person for one in shown if (person := self._directory.at_hand(one)) is not None]
         return [rendering.person_object(person) for person in people]
 
     def typing(self, decision: Decision, thread_id: ThreadId, typist: Person) -> None:

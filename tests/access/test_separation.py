@@ -58,7 +58,9 @@ def actor(role: Role, speciality: str | None) -> Actor:
 
 
 @pytest.mark.parametrize(("role", "speciality"), list(product(Role, SPECIALITIES)))
-@pytest.mark.parametrize(("action", "power"), [(Action.CASE_OPEN, OPEN), (Action.CONSENT_GIVE, RECORD)])
+@pytest.mark.parametrize(
+    ("action", "power"), [(Action.CASE_OPEN, OPEN), (Action.CONSENT_GIVE, RECORD), (Action.BREAK_GLASS_USE, BREAK)]
+)
 def test_the_policy_decides_by_the_separation(role: Role, speciality: str | None, action: Action, power: str) -> None:
     row = (str(role), speciality if role is Role.POH else None)
     if power in EXPECTED.get(row, set()):
@@ -71,6 +73,8 @@ def test_the_policy_decides_by_the_separation(role: Role, speciality: str | None
 def test_the_separation_and_the_table_of_roles_agree() -> None:
     for action, power in ((Action.CASE_OPEN, Power.OPEN_CASE), (Action.CONSENT_GIVE, Power.RECORD_CONSENT)):
         assert ROLE_ACTIONS[action] == {role for role in Role if power in powers_of(role, None)}
+    breaks = {role for role in Role for one in SPECIALITIES if Power.BREAK_GLASS in powers_of(role, one)}
+    assert ROLE_ACTIONS[Action.BREAK_GLASS_USE] == breaks
 
 
 GROWING_UP = {Category.YOUTH_DEVELOPMENT, Category.EDUCATION}

@@ -187,6 +187,26 @@ OPERATIONS = {
     "listNotices": Expected("get", "/notices", SELF, "notice:list", "none", READ, 200),
     "markNoticeRead": Expected("post", "/notices/{noticeId}/reading", SELF, "notice:read", "none", UPDATE, 201),
     "readLetter": Expected("get", "/notices/{noticeId}/letter", SELF, "notice:print", "none", READ, 200),
+    "breakGlass": Expected("post", "/break-glass", ROLE, "break-glass:use", "identification", EXECUTE, 201),
+    "listBreakGlass": Expected("get", "/break-glass", ROLE, "break-glass:list", "identification", READ, 200),
+    "readBreakGlass": Expected(
+        "get", "/break-glass/{breakGlassId}", ROLE, "break-glass:read", "identification", READ, 200
+    ),
+    "confirmBreakGlass": Expected(
+        "post",
+        "/break-glass/{breakGlassId}/confirmation",
+        ROLE,
+        "break-glass:confirm",
+        "identification",
+        EXECUTE,
+        201,
+    ),
+    "endBreakGlass": Expected(
+        "post", "/break-glass/{breakGlassId}/ending", ROLE, "break-glass:end", "identification", UPDATE, 201
+    ),
+    "reviewBreakGlass": Expected(
+        "post", "/break-glass/{breakGlassId}/review", ROLE, "break-glass:review", "identification", UPDATE, 201
+    ),
     "listContributions": Expected("get", "/contributions", SELF, "contribution:list", "case", READ, 200),
     "listEngagements": Expected(
         "get", "/organisations/{organisationId}/engagements", ROLE, "engagement:list", "directory", READ, 200

@@ -128,6 +128,7 @@ class Room(Table):
             "replacementId": ABSENT,
             "clientId": ABSENT,
             "noticeId": ABSENT,
+            "breakGlassId": ABSENT,
             "identityId": ABSENT,
             **dict.fromkeys(("exclusionId", "objectionId", "openingId"), ABSENT),
             **ids,

@@ -62,6 +62,10 @@ ALLOWED: dict[str, set[str]] = {
     "listContributions": FOLK,
     **dict.fromkeys(("listNotices", "markNoticeRead"), EVERYBODY - {"integration"}),
     "readLetter": PROFESSIONALS,
+    **dict.fromkeys(("breakGlass", "confirmBreakGlass"), PROFESSIONALS - {"poh", "social-worker"}),
+    "endBreakGlass": PROFESSIONALS - {"social-worker"},
+    **dict.fromkeys(("listBreakGlass", "readBreakGlass"), PROFESSIONALS | {"citizen", "privacy-officer"}),
+    "reviewBreakGlass": {"privacy-officer"},
     **{
         name: {"org-admin", "region-admin"}
         for name in (
@@ -107,6 +111,8 @@ WITH_PROVIDER = {"beginOidcLogIn", "completeOidcLogIn", "beginLinking", "unlinkI
 ON_CASES = {name: one for name, one in OPERATIONS.items() if one.scope == CASE}
 COLLEAGUE: Json = {"name": {"given": "Wil", "family": "Kok"}, "role": "gp", "profession": "huisarts"}
 BODIES: dict[str, Json] = {
+    "breakGlass": {"bsn": "999990019", "reasonCode": "life-threatening", "reason": "Bewusteloos, alleen thuis."},
+    "reviewBreakGlass": {"verdict": "justified", "remarks": "Gezien de melding terecht."},
     "registerPatient": {"bsn": "999990019", "name": NAME, "birthDate": "1950-01-31", "neighbourhood": "limmel"},
     "searchPatients": {"family": "Lemmens", "birthDate": "1941-03-02"},
     "refuseInvitation": {"reason": "no-time"},
@@ -407,6 +413,22 @@ async def _notice(room: Room, name: str) -> tuple[Caller, str]:
     return gp, target(room, OPERATIONS[name], noticeId=notice["id"])
 
 
+async def _emergency(room: Room, name: str) -> tuple[Caller, str]:
+    """An emergency of the GP's, about somebody whom nobody knows."""
+    made = await (await room.as_("gp")).made("/break-glass", BODIES["breakGlass"])
+    caller = await room.as_("privacy-officer" if name == "reviewBreakGlass" else "gp")
+    return caller, target(room, OPERATIONS[name], breakGlassId=str(made["id"]))
+
+
+async def _waiting(room: Room, name: str) -> tuple[Caller, str]:
+    """An emergency of the GP's that waits for the locum, because an earlier one was not reviewed in time."""
+    gp = await room.as_("gp")
+    await gp.made("/break-glass", BODIES["breakGlass"])
+    await room.owner.execute("update break_glass set review_due_at = created_at where reviewed_at is null")
+    made = await gp.made("/break-glass", {**BODIES["breakGlass"], "reasonCode": "acute-unsafety"})
+    return await room.as_("gp-locum"), target(room, OPERATIONS[name], breakGlassId=str(made["id"]))
+
+
 READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "endCurrentSession": _own_session,
     "endSession": _own_session,
@@ -440,6 +462,8 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     **dict.fromkeys(("confirmEngagement", "issueEnrolmentCode"), _colleague),
     "inviteMember": _plain,
     **dict.fromkeys(("markNoticeRead", "readLetter"), _notice),
+    **dict.fromkeys(("readBreakGlass", "endBreakGlass", "reviewBreakGlass"), _emergency),
+    "confirmBreakGlass": _waiting,
     **{name: _organisation for name, one in OPERATIONS.items() if one.action.startswith("organisation:")},
     "listOrganisations": _plain,
     **{name: _team for name, one in OPERATIONS.items() if one.action.startswith(("team:", "team-member:"))},

@@ -19,6 +19,11 @@ PRIVILEGES = {
         account_registration: insert, select, update(number)
         alembic_version: select
         audit_event: insert, select
+        break_glass: insert, select(account_id, citizen_told_from, confirmed_by_account_id,
+            confirmed_by_engagement_id, created_at, delay_reason_sealed, ended_at, engagement_id, id, needs_second,
+            reason_code, reason_sealed, remarks_sealed, review_due_at, reviewed_at, reviewed_by_account_id,
+            reviewed_by_engagement_id, six_tests_sealed, started_at, valid_until, verdict)
+        break_glass_case: select
         care_case: insert, select, update(status)
         case_event: insert, select, update(retracted_seq, superseded_seq)
         case_head: insert, select, update(seq)
