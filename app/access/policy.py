@@ -352,7 +352,12 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return None if standing.holds_category(Category.CONTACT_NETWORK, now) else NotFound()
     if action in (Action.MEMBER_INVITE, Action.PUBLIC_TASK_RECORD, Action.PUBLIC_TASK_END):
         return None if standing.oversees else Forbidden()
-    if action in (Action.ACTIVATION_ISSUE, Action.SAFE_CONTACT_RECORD):
+    if action in (
+        Action.ACTIVATION_ISSUE,
+        Action.SAFE_CONTACT_RECORD,
+        Action.SAFETY_REPORT_RECORD,
+        Action.DISCLOSURE_RECORD,
+    ):
         return None if standing.sits else Forbidden()
     if action in _ON_THE_CITIZENS_WORD:
         return None if _records_consent(actor, standing) else Forbidden()

@@ -194,6 +194,9 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.CREDENTIAL_ADD: _PERSONS,
         Action.CREDENTIAL_LIST: _PERSONS,
         Action.CREDENTIAL_REMOVE: _PERSONS,
+        Action.DISCLOSURE_LIST: PROFESSIONALS | {Role.CITIZEN},
+        Action.DISCLOSURE_RECORD: PROFESSIONALS,
+        Action.DISCLOSURE_WATCH: frozenset({Role.PRIVACY_OFFICER}),
         Action.DOSSIER_KEEPER_END: _ADMINS,
         Action.DOSSIER_KEEPER_LIST: PROFESSIONALS | _ADMINS,
         Action.DOSSIER_KEEPER_NAME: _ADMINS,
@@ -252,6 +255,8 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.REPLACEMENT_END: PROFESSIONALS,
         Action.REPLACEMENT_LIST: PROFESSIONALS,
         Action.REPLACEMENT_START: PROFESSIONALS,
+        Action.SAFETY_REPORT_LIST: PROFESSIONALS,
+        Action.SAFETY_REPORT_RECORD: PROFESSIONALS,
         Action.SAFE_CONTACT_LIST: PROFESSIONALS,
         Action.SAFE_CONTACT_RECORD: PROFESSIONALS,
         Action.SCIM_READ: frozenset({Role.INTEGRATION}),
@@ -292,7 +297,17 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
 )
 """Role x action. A role that is not named for an action is refused with 403, whatever the case says."""
 
-NOT_TOLD_TO_SUBJECTS = frozenset({Action.SAFE_CONTACT_LIST, Action.SAFE_CONTACT_RECORD})
+NOT_TOLD_TO_SUBJECTS = frozenset(
+    {
+        Action.DISCLOSURE_LIST,
+        Action.DISCLOSURE_RECORD,
+        Action.DISCLOSURE_WATCH,
+        Action.SAFETY_REPORT_LIST,
+        Action.SAFETY_REPORT_RECORD,
+        Action.SAFE_CONTACT_LIST,
+        Action.SAFE_CONTACT_RECORD,
+    }
+)
 """What no view of the log shows to those whom a case is about: who reads along at home would learn of it."""
 
 P = Power

@@ -9,7 +9,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit
-from app.access.vocabulary import Category
+from app.access.vocabulary import Category, Ground
 from app.core.errors import Fault, Invalid, NotFound
 from app.core.ids import EngagementId, PatientId
 from app.crypto.sealing import Place, key_id_of, open_text, seal_text
@@ -32,13 +32,16 @@ class SafeContactInfo:
 
 
 def require_subject(permit: CasePermit, patient_id: UUID) -> None:
-    """Let through a subject of the case of whom the actor sees something.
+    """Let through a subject of the case of whom the actor sees something, by another ground than a broken glass.
 
     Raises:
         Invalid: it is none, or one that the actor may not know of: the same answer.
     """
-    standing = permit.standing
-    if patient_id not in standing.subjects or not standing.holds_any(permit.now, PatientId(patient_id)):
+    known = any(
+        held.cell.patient_id == patient_id and held.active(permit.now) and held.ground is not Ground.EMERGENCY
+        for held in permit.standing.holdings
+    )
+    if not known or patient_id not in permit.standing.subjects:
         raise Invalid(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
 
 

@@ -147,7 +147,7 @@ def test_who_manages_or_audits_never_touches_a_case() -> None:
         Role.AUDITOR: {Action.AUDIT_SEARCH, Action.ORGANISATION_LIST} | OF_THE_REGISTER | OF_A_PERSON,
         Role.PRIVACY_OFFICER: {Action.AUDIT_SEARCH, Action.ORGANISATION_LIST, Action.MESSAGE_READ}
         | OF_THE_REGISTER
-        | {Action.BREAK_GLASS_LIST, Action.BREAK_GLASS_READ, Action.BREAK_GLASS_REVIEW}
+        | {Action.DISCLOSURE_WATCH, Action.BREAK_GLASS_LIST, Action.BREAK_GLASS_READ, Action.BREAK_GLASS_REVIEW}
         | OF_A_PERSON
         | RESETS
         | OF_OTHERS,

@@ -172,6 +172,20 @@ OPERATIONS = {
     "listRegister": Expected("get", "/consents", ROLE, "register:list", "log", READ, 200),
     "exportRegister": Expected("get", "/consent-exports", ROLE, "register:export", "log", READ, 200),
     "readAccessDecision": Expected("get", "/access-decisions", ROLE, "access:replay", "log", READ, 200),
+    "openSafetyReport": Expected(
+        "post", "/cases/{caseId}/safety-reports", CASE, "safety-report:record", "case", CREATE, 201
+    ),
+    "takeSafetyStep": Expected(
+        "post", "/cases/{caseId}/safety-reports/{reportId}/steps", CASE, "safety-report:record", "case", CREATE, 201
+    ),
+    "listSafetyReports": Expected(
+        "get", "/cases/{caseId}/safety-reports", CASE, "safety-report:list", "case", READ, 200
+    ),
+    "recordDisclosure": Expected(
+        "post", "/cases/{caseId}/disclosures", CASE, "disclosure:record", "case", CREATE, 201
+    ),
+    "listDisclosures": Expected("get", "/cases/{caseId}/disclosures", CASE, "disclosure:list", "case", READ, 200),
+    "listAllDisclosures": Expected("get", "/disclosures", ROLE, "disclosure:watch", "case", READ, 200),
     "openThread": Expected("post", "/cases/{caseId}/threads", CASE, "thread:open", "case", CREATE, 201),
     "listThreads": Expected("get", "/cases/{caseId}/threads", CASE, "thread:list", "case", READ, 200),
     "readThread": Expected("get", "/threads/{threadId}", CASE, "thread:read", "case", READ, 200),

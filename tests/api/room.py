@@ -130,6 +130,7 @@ class Room(Table):
             "noticeId": ABSENT,
             "breakGlassId": ABSENT,
             "identityId": ABSENT,
+            "reportId": ABSENT,
             **dict.fromkeys(("exclusionId", "objectionId", "openingId"), ABSENT),
             **ids,
         }

@@ -64,6 +64,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         "registerClient",
         *("askConsent", "decideConsent", "withdrawConsent", "openThread", "postMessage", "correctMessage"),
         *("createOrganisation", "createTeam", "recordSafeContact"),
+        *("openSafetyReport", "takeSafetyStep", "recordDisclosure"),
         *("recordExclusion", "recordObjection", "recordOpening"),
         *("createEngagement", "startReplacement", "addPasskey", "requestFactorReset"),
     }

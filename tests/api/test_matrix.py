@@ -43,6 +43,9 @@ ALLOWED: dict[str, set[str]] = {
     ),
     **dict.fromkeys(("recordOpening", "endOpening"), PHYSICIANS),
     **dict.fromkeys(("recordSafeContact", "listSafeContacts"), PROFESSIONALS),
+    **dict.fromkeys(("openSafetyReport", "takeSafetyStep", "listSafetyReports", "recordDisclosure"), PROFESSIONALS),
+    "listDisclosures": PROFESSIONALS | {"citizen"},
+    "listAllDisclosures": {"privacy-officer"},
     "readMe": EVERYBODY,
     "listSessions": EVERYBODY,
     "endCurrentSession": EVERYBODY,
@@ -162,6 +165,19 @@ async def body_of(room: Room, name: str) -> Json | None:
         "recordExclusion": lambda: _known(room.exclusion_body()),
         "recordObjection": lambda: _known(room.objection_body()),
         "recordOpening": lambda: _known(room.opening_body()),
+        "openSafetyReport": lambda: _known({"patientId": room.patient_id, "signals": "Blauwe plekken."}),
+        "takeSafetyStep": lambda: _known(
+            {"taken": {"step": "consultation", "text": "Overlegd.", "consultedWith": "colleague"}}
+        ),
+        "recordDisclosure": lambda: _known(
+            {
+                "patientId": room.patient_id,
+                "kind": "veilig_thuis",
+                "messageIds": [room.ids["message"]],
+                "recipient": "Veilig Thuis",
+                "reason": "Melding.",
+            }
+        ),
         "recordSafeContact": lambda: _known({"patientId": room.patient_id, "safe": True, "reason": "Bel eerst."}),
         "endEngagement": lambda: _known({}),
         "startReplacement": lambda: _known(replacement_body()),
@@ -213,7 +229,7 @@ async def test_a_role_that_never_may_is_forbidden_whatever_it_names(room: Room, 
 
 IDS = (
     *("caseId", "memberId", "taskId", "threadId", "messageId", "consentId"),
-    *("organisationId", "teamId", "engagementId", "identityId"),
+    *("organisationId", "teamId", "engagementId", "identityId", "reportId"),
 )
 NONSENSE = dict.fromkeys(IDS, "no-such-id")
 
@@ -345,6 +361,16 @@ async def _auditor(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("auditor"), target(room, OPERATIONS[name])
 
 
+async def _suspected(room: Room, name: str) -> tuple[Caller, str]:
+    gp = await room.as_("gp")
+    made = await gp.made(f"{room.case}/safety-reports", {"patientId": room.patient_id, "signals": "Schrikt."})
+    return gp, target(room, OPERATIONS[name], reportId=str(made["id"]))
+
+
+async def _privacy_officer(room: Room, name: str) -> tuple[Caller, str]:
+    return await room.as_("privacy-officer"), target(room, OPERATIONS[name])
+
+
 async def _decision(room: Room, name: str) -> tuple[Caller, str]:
     at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return await room.as_("auditor"), f"{target(room, OPERATIONS[name])}?caseId={room.case_id}&at={at}"
@@ -457,6 +483,8 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "strikeSubstitute": _own_practice,
     **dict.fromkeys(("searchAuditEvents", "listRegister", "exportRegister"), _auditor),
     "readAccessDecision": _decision,
+    "takeSafetyStep": _suspected,
+    "listAllDisclosures": _privacy_officer,
     **dict.fromkeys(("listEngagements", "createEngagement", "confirmEngagements", "importStaff"), _admin),
     **dict.fromkeys(("readEngagement", "changeEngagement", "suspendEngagement", "resumeEngagement"), _colleague),
     **dict.fromkeys(("confirmEngagement", "issueEnrolmentCode"), _colleague),

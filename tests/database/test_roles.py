@@ -32,6 +32,7 @@ PRIVILEGES = {
             withdrawn_at, withdrawn_by_engagement_id)
         consent_decision: insert, select
         consent_recipient: insert, select
+        disclosure: insert, select
         dossier_keeper: delete, insert, select
         emergency_access: select
         exclusion: insert, select, update(ended_at, ended_by_engagement_id)
@@ -60,6 +61,8 @@ PRIVILEGES = {
         realtime_ticket: delete, insert, select
         replacement: insert, select, update(cancelled_at)
         safe_contact: insert, select
+        safety_report: insert, select
+        safety_step: insert, select
         scim_user: delete, insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
         shown_once: delete, insert, select
         subject: insert, select
