@@ -389,8 +389,9 @@ def _resting_on(action: Action, standing: Standing, now: datetime) -> Holding | 
     """Return the holding the yes rests on, for the record."""
     entity = standing.entity
     if entity.cell is not None:
-        write = action in _WRITING
-        return standing.holding(entity.cell, now, seq=entity.seq, write=write, opened_seq=entity.opened_seq)
+        # What is written is new, so that a right which began after the message it corrects is one to write by.
+        seq = None if action in _WRITING else entity.seq
+        return standing.holding(entity.cell, now, seq=seq, opened_seq=entity.opened_seq)
     grounds = [h for h in standing.holdings if h.active(now)]
     return min(grounds, key=lambda h: list(Ground).index(h.ground), default=None)
 
