@@ -317,12 +317,12 @@ def authorize(actor: Actor, action: Action, standing: Standing | None, *, now: d
 _ON_THREADS = frozenset({Action.THREAD_READ, Action.MESSAGE_LIST, Action.MESSAGE_POST, Action.THREAD_TYPING})
 _ON_MESSAGES = frozenset({Action.MESSAGE_READ, Action.MESSAGE_CORRECT, Action.MESSAGE_RETRACT})
 _WRITING = frozenset({Action.MESSAGE_POST, Action.THREAD_TYPING, Action.MESSAGE_CORRECT})
-_ON_CONSENTS = frozenset(
-    {Action.CONSENT_READ, Action.CONSENT_PREVIEW, Action.CONSENT_WITHDRAW, Action.CONSENT_DECIDE}
-)
+_DECIDING = frozenset({Action.CONSENT_DECIDE, Action.CONSENT_EXTEND, Action.CONSENT_RENEW})
+_ON_CONSENTS = _DECIDING | {Action.CONSENT_PREVIEW, Action.CONSENT_READ, Action.CONSENT_WITHDRAW}
 _ON_THE_CITIZENS_WORD = frozenset(
     {
         Action.CONSENT_ASK,
+        Action.CONSENT_BUNDLE_USE,
         Action.CONSENT_GIVE,
         Action.EXCLUSION_END,
         Action.EXCLUSION_RECORD,
@@ -344,7 +344,7 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return NotFound()
     if action in _ON_THREADS or action in _ON_MESSAGES:
         return _message_denial(actor, action, standing, now)
-    if action is Action.CONSENT_DECIDE and standing.entity.readable:
+    if action in _DECIDING and standing.entity.readable:
         return None if _records_consent(actor, standing) else Forbidden()
     if action in _ON_CONSENTS:
         return None if standing.entity.readable else NotFound()

@@ -18,7 +18,7 @@ from app.consent import service as consent
 from app.consent.deciders import Capacity, Departure
 from app.consent.decisions import Status
 from app.consent.question import day_of
-from app.consent.rules import LATE_AFTER, Decision, Departing, NamedRecipient, RecipientType, Terms
+from app.consent.rules import LATE_AFTER, Decision, Departing, NamedRecipient, RecipientType, Succession, Terms
 from app.consent.texts import BY_VERSION
 from app.core.errors import Fault, Invalid
 from app.core.ids import PatientId
@@ -46,6 +46,16 @@ class RoleRecipientIn(Body):
     role: Role
 
 
+RecipientIn = Annotated[IdRecipientIn | RoleRecipientIn, Field(discriminator="type")]
+
+
+def named_recipient(recipient: IdRecipientIn | RoleRecipientIn) -> NamedRecipient:
+    """Return a recipient as the rules know it."""
+    if isinstance(recipient, RoleRecipientIn):
+        return NamedRecipient(RecipientType.ROLE, role=recipient.role)
+    return NamedRecipient(RecipientType(recipient.type), id=recipient.id)
+
+
 class DeciderIn(Body):
     """Who decided: the patient, or a representative by id."""
 
@@ -68,10 +78,7 @@ class TermsIn(Body):
     from_: Annotated[list[FromIn], Field(min_length=1, max_length=3)] | None = Field(default=None, alias="from")
     both_ways: bool = True
     history: Literal["all", "from-now"] = "all"
-    recipients: Annotated[
-        list[Annotated[IdRecipientIn | RoleRecipientIn, Field(discriminator="type")]],
-        Field(min_length=1, max_length=RECIPIENTS_MAX),
-    ]
+    recipients: Annotated[list[RecipientIn], Field(min_length=1, max_length=RECIPIENTS_MAX)]
     categories: Annotated[list[Category], Field(min_length=1, max_length=len(Category))]
     purpose: Literal[Purpose.TREAT, Purpose.CAREMGT, Purpose.SOCSUPPORT]
     capacity: Capacity = Capacity.CAPABLE
@@ -90,12 +97,7 @@ class TermsIn(Body):
             from_domains=tuple(item.domain for item in self.from_) if self.from_ else (own or Domain.CARE,),
             both_ways=self.both_ways,
             history=self.history,
-            recipients=tuple(
-                NamedRecipient(RecipientType.ROLE, role=item.role)
-                if isinstance(item, RoleRecipientIn)
-                else NamedRecipient(RecipientType(item.type), id=item.id)
-                for item in self.recipients
-            ),
+            recipients=tuple(named_recipient(item) for item in self.recipients),
             categories=tuple(self.categories),
             purpose=self.purpose,
             capacity=self.capacity,
@@ -200,6 +202,21 @@ class DepartureOut(Out):
     reason: str | None = None
 
 
+class BundleRef(Out):
+    """The bundle that a consent was asked with, and what of it was asked together."""
+
+    bundle: str
+    version: str
+    use_id: UUID
+
+
+class ReferenceOut(Out):
+    """The consent that this one renews, narrows or adds to."""
+
+    id: UUID
+    as_: Succession = Field(alias="as")
+
+
 class ConsentOut(Out):
     """A consent record. ``decidedBy`` and its fellows are of the first yes, and null before there is one."""
 
@@ -228,6 +245,9 @@ class ConsentOut(Out):
     renew_on: date | None
     to_be_renewed: bool
     withdrawal: WithdrawalOut | None
+    superseded_at: At | None
+    bundle: BundleRef | None
+    refers_to: ReferenceOut | None
 
 
 class ConsentsOut(Out):
@@ -301,13 +321,22 @@ def _out(
         recorded_by=authors[row["recorded_by_engagement_id"]],
         to_be_renewed=active and not lapsed and row["renew_on"] is not None and row["renew_on"] <= day_of(now),
         withdrawal=withdrawal,
+        bundle=_bundle(row),
+        refers_to=ReferenceOut(id=row["refers_to_id"], as_=row["refers_as"]) if row["refers_to_id"] else None,
         **fields,
     )
+
+
+def _bundle(row: RowMapping) -> BundleRef | None:
+    if row["bundle"] is None:
+        return None
+    return BundleRef(bundle=row["bundle"], version=row["bundle_version"], use_id=row["bundle_use_id"])
 
 
 _PLAIN = (
     *("id", "patient_id", "kind", "both_ways", "history", "categories", "purpose", "capacity", "decided_at"),
     *("method", "text_version", "text_sha256", "recorded_at", "valid_from", "valid_until", "renew_on"),
+    "superseded_at",
 )
 
 

@@ -81,7 +81,8 @@ async def list_consent_texts(ctx: SelfContext, query: PageQuery) -> ConsentTexts
     return ConsentTextsOut(items=items, next_cursor=cursor)
 
 
-def _means(ctx: CaseContext) -> entitlement.Means:
+def means(ctx: CaseContext) -> entitlement.Means:
+    """Return what deciding needs besides the database."""
     return entitlement.Means(ctx.crypto, timedelta(days=ctx.services.settings.consent_renewal_days))
 
 
@@ -101,7 +102,7 @@ async def give_consent(ctx: CaseContext, case_id: CaseIdPath, body: ConsentIn) -
     """
     consent_id = ConsentId(ctx.resource_id)
     decision = body.decided(ctx, yes=True)
-    await entitlement.give_consent(ctx.db, ctx.permit, _means(ctx), consent_id, body.terms(ctx), decision)
+    await entitlement.give_consent(ctx.db, ctx.permit, means(ctx), consent_id, body.terms(ctx), decision)
     ctx.moved.add(ctx.permit.case_id)
     return await render_consent(ctx, consent_id)
 
@@ -111,7 +112,7 @@ async def give_consent(ctx: CaseContext, case_id: CaseIdPath, body: ConsentIn) -
 async def ask_consent(ctx: CaseContext, case_id: CaseIdPath, body: TermsIn) -> ConsentOut:
     """Save a consent that is to be asked. It opens nothing; its recipients do not learn of it."""
     consent_id = ConsentId(ctx.resource_id)
-    await entitlement.ask_consent(ctx.db, ctx.permit, _means(ctx), consent_id, body.terms(ctx))
+    await entitlement.ask_consent(ctx.db, ctx.permit, means(ctx), consent_id, body.terms(ctx))
     return await render_consent(ctx, consent_id)
 
 
@@ -121,7 +122,7 @@ async def decide_consent(ctx: CaseContext, consent_id: ConsentIdPath, body: Deci
     """Record somebody's yes or no about what is asked. A needed person's no is final; a new consent may be asked."""
     ctx.resource_id = consent_id
     decision = body.decided(ctx, yes=body.decision == "yes")
-    await entitlement.decide_consent(ctx.db, ctx.permit, _means(ctx), ConsentId(consent_id), decision)
+    await entitlement.decide_consent(ctx.db, ctx.permit, means(ctx), ConsentId(consent_id), decision)
     ctx.moved.add(ctx.permit.case_id)
     return await render_consent(ctx, consent_id)
 

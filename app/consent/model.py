@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, text
+from sqlalchemy import ForeignKeyConstraint, Index, SmallInteger, text
 from sqlmodel import Field, SQLModel
 
 from app.core.columns import INSTANT, POSITION, SEALED, TEXT, TEXTS
@@ -13,11 +13,14 @@ class Consent(SQLModel, table=True):
     """What one citizen is asked to agree to, with every field of DOMAIN R-3, and where that stands.
 
     ``decided_at`` and its fellows are those of the first yes; ``renew_on`` is the birthday that changes who decides.
+    ``bundle_use_id`` is the same of all that one use of a bundle asked; ``refers_to_id`` is the consent that this one
+    renews, narrows or adds to.
     """
 
     __tablename__ = "consent"
     __table_args__ = (
         ForeignKeyConstraint(["case_id", "patient_id"], ["subject.case_id", "subject.patient_id"]),
+        ForeignKeyConstraint(["case_id", "refers_to_id"], ["consent.case_id", "consent.id"]),
         Index(
             "ix_consent_ending",
             "valid_until",
@@ -59,6 +62,13 @@ class Consent(SQLModel, table=True):
     withdrawal_decided_at: datetime | None = Field(default=None, sa_type=INSTANT)
     withdrawal_method: str | None = Field(default=None, sa_type=TEXT)
     withdrawn_by_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
+    bundle: str | None = Field(default=None, sa_type=TEXT)
+    bundle_version: str | None = Field(default=None, sa_type=TEXT)
+    bundle_use_id: UUID | None = None
+    refers_to_id: UUID | None = None
+    refers_as: str | None = Field(default=None, sa_type=TEXT)
+    superseded_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    review_months: int | None = Field(default=None, sa_type=SmallInteger)
 
 
 class ConsentRecipient(SQLModel, table=True):

@@ -1,7 +1,10 @@
 """The table of deciders as a page that a privacy officer can check: ``docs/consent.md``. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from app.access.vocabulary import Category, Role
+from app.consent.bundle import DECISIONS_MAX, Line, Term
+from app.consent.bundles import BUNDLES, BUNDLES_VERSION
 from app.consent.deciders import (
     BOUNDARIES,
     DECIDERS,
@@ -13,6 +16,7 @@ from app.consent.deciders import (
     Regime,
 )
 from app.consent.decisions import RANK, Status
+from app.consent.texts import TEXTS
 
 _WHO = {
     frozenset({Decider.PATIENT}): "the patient alone",
@@ -85,7 +89,80 @@ def _lines(renewal_days: int) -> Iterable[str]:
     yield f"On turning {ages} or {BOUNDARIES[-1]} others decide. A consent is to be renewed from then on, and"
     yield f"ends at the latest {renewal_days} days after it (setting `OVERLEGTAFEL_CONSENT_RENEWAL_DAYS`)."
     yield "What somebody decided before such a birthday cannot be recorded after it."
+    yield from _section(
+        "Texts",
+        "What citizens are shown or read. A privacy officer checks each before it is used; the record names it.",
+        ("version", "language", "level", "SHA-256"),
+        [(one.version, one.language, one.level, f"`{one.sha256}`") for one in TEXTS],
+    )
+    yield from _bundles()
     yield ""
+
+
+def _bundles() -> Iterable[str]:
+    yield ""
+    yield f"## Bundles (version {BUNDLES_VERSION})"
+    yield ""
+    yield "Written by the code from `app/consent/bundles.py`. Each line can be switched off, each may be narrowed and"
+    yield f"none widened; one use asks at most {DECISIONS_MAX} decisions. All lift secrecy and nothing else."
+    yield "*Lifts* is whose secrecy is lifted for a line, where somebody of that domain is at the table."
+    for bundle in BUNDLES:
+        yield ""
+        yield f"### {bundle.number}. {bundle.name} (`{bundle.code}`)"
+        yield ""
+        yield f"- {bundle.purpose}, {_term(bundle.term)}, history `{bundle.history}`, " + (
+            "both ways" if bundle.both_ways else "recipients read only"
+        )
+        if bundle.review_months:
+            yield f"- Reminder every {bundle.review_months} months."
+        if bundle.ticks:
+            yield f"- Own tick, closed without it: {_categories(bundle.ticks)}."
+        if bundle.chosen:
+            yield "- The categories are chosen one by one."
+        yield f"- *{bundle.note}*"
+        yield ""
+        for row in (("line", "to", "who that is", "lifts", "opens"), ("---",) * 5, *map(_line, bundle.lines)):
+            yield f"| {' | '.join(row)} |"
+
+
+def _line(line: Line) -> tuple[str, ...]:
+    """Return a line's row."""
+    described = [
+        ", ".join(sorted(line.roles)) if len(line.roles) < len(Role) else "any role",
+        *(
+            f"{name} {', '.join(sorted(codes))}"
+            for name, codes in (
+                ("profession", line.professions),
+                ("speciality", line.specialities),
+                ("organisation", line.organisation_kinds),
+                ("law", line.laws),
+                ("case role", line.case_roles),
+            )
+            if codes
+        ),
+    ]
+    opens = _categories(line.categories)
+    if line.care_only:
+        opens += f"; from care alone {_categories(line.care_only)}"
+    reach = f"{' or '.join(line.reach)}{', named' if line.named else ''}"
+    return f"`{line.key}` {line.label}", reach, "; ".join(described), ", ".join(line.lifts), opens
+
+
+def _categories(categories: Collection[Category]) -> str:
+    every = {one for one in Category if one is not Category.SAFETY_MELDCODE}
+    if set(categories) == every:
+        return "any category but safety_meldcode"
+    return ", ".join(one for one in Category if one in categories)
+
+
+def _term(term: Term) -> str:
+    if term.until:
+        return "until 31 July" if term.until == (7, 31) else f"until {term.until[1]}-{term.until[0]}"
+    if term.days_at_most:
+        return f"until a day that is named, at most {term.days_at_most} days"
+    if term.months or term.weeks:
+        return f"{term.months} months" if term.months else f"{term.weeks} weeks"
+    return "until withdrawn"
 
 
 def _section(title: str, text: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterable[str]:

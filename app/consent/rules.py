@@ -1,6 +1,6 @@
 """What makes a consent valid to record; no I/O, no clock. Source: DOMAIN R-2, R-3, R-6; GDPR art. 4(11) and 7."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -37,6 +37,29 @@ class Departing:
     reason: str
 
 
+class Succession(StrEnum):
+    """How a consent stands to the one that it refers to."""
+
+    RENEWAL = "renewal"
+    NARROWING = "narrowing"
+    ADDITION = "addition"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where terms come from: the use of a bundle, or an earlier consent that they renew, narrow or add to.
+
+    ``review_months`` is after how many months the citizen is reminded, again and again, that the consent stands.
+    """
+
+    bundle: str | None = None
+    bundle_version: str | None = None
+    bundle_use_id: UUID | None = None
+    refers_to_id: UUID | None = None
+    refers_as: Succession | None = None
+    review_months: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What the citizen is asked to agree to. ``[valid_from, valid_until)`` is half-open, aware."""
@@ -53,6 +76,7 @@ class Terms:
     departure: Departing | None
     valid_from: datetime
     valid_until: datetime | None
+    origin: Origin = Origin()
 
 
 LATE_AFTER = timedelta(days=7)
@@ -111,9 +135,15 @@ def faults(terms: Terms, chairs: Sequence[Chair], *, now: datetime) -> Iterator[
         yield Fault("/validUntil", "past", "The end must lie after the start and in the future.")
 
 
-def decision_faults(decision: Decision, *, known_texts: frozenset[str], now: datetime) -> Iterator[Fault]:
-    """Yield everything that is wrong with a decision, whoever made it."""
-    if decision.text_version not in known_texts:
+def decision_faults(decision: Decision, *, texts: Mapping[str, str], now: datetime) -> Iterator[Fault]:
+    """Yield everything that is wrong with a decision, whoever made it; ``texts`` is version to language.
+
+    A text is decided on in its own language; another one is that of the interpreter who put it into words.
+    """
+    language = texts.get(decision.text_version)
+    if language is None:
         yield Fault("/textVersion", "unknown", "There is no such consent text.")
+    elif decision.language != language and decision.interpreter is None:
+        yield Fault("/language", "not-of-the-text", "The text is in another language, and nobody interpreted.")
     if decision.decided_at > now:
         yield Fault("/decidedAt", "in-future", "A decision cannot lie in the future.")

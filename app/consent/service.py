@@ -14,7 +14,7 @@ from app.consent.deciders import regime_of
 from app.consent.decisions import Status
 from app.consent.model import Consent, ConsentDecision, ConsentRecipient
 from app.consent.question import Question
-from app.consent.rules import Decision, Terms
+from app.consent.rules import Decision, Succession, Terms
 from app.consent.texts import BY_VERSION
 from app.core.errors import Conflict, NotFound
 from app.core.ids import ConsentId
@@ -41,6 +41,13 @@ class NotActive(Conflict):
 
     code = "consent-not-active"
     title = "Consent was not given"
+
+
+class AlreadySuperseded(Conflict):
+    """Raised by ending or renewing what a later consent took the place of: that one is to be ended or renewed."""
+
+    code = "consent-superseded"
+    title = "A later consent took its place"
 
 
 class AlreadyDecided(Conflict):
@@ -99,6 +106,12 @@ async def record(
         recorded_at=permit.now,
         valid_from=max(terms.valid_from, permit.now),
         valid_until=terms.valid_until,
+        bundle=terms.origin.bundle,
+        bundle_version=terms.origin.bundle_version,
+        bundle_use_id=terms.origin.bundle_use_id,
+        refers_to_id=terms.origin.refers_to_id,
+        refers_as=terms.origin.refers_as,
+        review_months=terms.origin.review_months,
     )
     recipients = [
         ConsentRecipient(
@@ -135,6 +148,8 @@ async def decide(
 ) -> Status:
     """Append a decision, and return where that leaves the consent; active, it takes effect from ``permit.now`` on.
 
+    What it renews is superseded with it.
+
     The caller holds the case's lock, found no fault, and derives the grants afterwards.
     """
     before = row["decisions"]
@@ -158,6 +173,8 @@ async def decide(
     status = question.status({None: decision.yes}, permit.now)
     until, renew_on = question.end(row["valid_until"], permit.now, term)
     await store.settle(db, permit, row["id"], status=status, until=until, renew_on=renew_on)
+    if status is Status.ACTIVE and row["refers_as"] == Succession.RENEWAL:
+        await store.succeed(db, permit, row["id"])
     return status
 
 
@@ -166,6 +183,11 @@ async def consents(
 ) -> Sequence[RowMapping]:
     """Return the consents the actor may read, newest first."""
     return await store.listed(db, permit, before=before, limit=limit)
+
+
+async def used_together(db: AsyncSession, permit: CasePermit, use_id: UUID) -> Sequence[RowMapping]:
+    """Return the consents that one use of a bundle asked, as far as the actor may read them."""
+    return await store.of_use(db, permit, use_id)
 
 
 async def find(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> RowMapping:
@@ -195,6 +217,7 @@ async def withdraw(
         NotFound: there is none that the actor may read.
         AlreadyWithdrawn: a withdrawal is never moved or undone.
         AlreadyExpired: it ran out before.
+        AlreadySuperseded: a later consent took its place.
         NotActive: it was never given.
     """
     changed = await store.withdraw(
@@ -205,4 +228,33 @@ async def withdraw(
         raise _UNWITHDRAWABLE.get(row["status"], NotActive)
 
 
-_UNWITHDRAWABLE = {Status.WITHDRAWN: AlreadyWithdrawn, Status.EXPIRED: AlreadyExpired}
+_UNWITHDRAWABLE = {
+    Status.WITHDRAWN: AlreadyWithdrawn,
+    Status.EXPIRED: AlreadyExpired,
+    Status.SUPERSEDED: AlreadySuperseded,
+}
+
+
+def renewable(row: RowMapping) -> None:
+    """Let through a consent that was given and not taken back; also one that ran out.
+
+    Raises:
+        AlreadyWithdrawn: taken back; a new consent may be asked.
+        AlreadySuperseded: a later consent took its place.
+        NotActive: it was never given.
+    """
+    if row["status"] not in (Status.ACTIVE, Status.EXPIRED):
+        raise _UNWITHDRAWABLE.get(row["status"], NotActive)
+
+
+def require_active(row: RowMapping, now: datetime) -> None:
+    """Let through a consent that is in force.
+
+    Raises:
+        AlreadyWithdrawn, AlreadyExpired, AlreadySuperseded: it ended.
+        NotActive: it was never given.
+    """
+    if row["status"] != Status.ACTIVE:
+        raise _UNWITHDRAWABLE.get(row["status"], NotActive)
+    if row["valid_until"] is not None and row["valid_until"] <= now:
+        raise AlreadyExpired

@@ -67,6 +67,18 @@ async def listed(
     return (await db.execute(statement, values)).mappings().all()
 
 
+async def of_use(db: AsyncSession, permit: CasePermit, use_id: UUID) -> Sequence[RowMapping]:
+    """Return the consents that one use of a bundle asked and that the actor may read, in a lasting order."""
+    statement = text(_CONSENT + " where c.case_id = :case and c.bundle_use_id = :use order by c.from_domains, c.id")
+    return (await db.execute(statement, {"case": permit.case_id, "use": use_id})).mappings().all()
+
+
+async def succeed(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> None:
+    """Let what a consent renews give way to it."""
+    statement = text("select succeed_consent(:case, :consent)")
+    await db.execute(statement, {"case": permit.case_id, "consent": consent_id})
+
+
 async def one(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> RowMapping | None:
     """Return one consent, if the actor may read it."""
     statement = text(_CONSENT + " where c.case_id = :case and c.id = :consent")

@@ -1,4 +1,8 @@
-"""The texts that citizens are shown or read when they decide. Versioned and hashed; never edited, only succeeded."""
+"""The texts that citizens are shown or read when they decide. Versioned and hashed; never edited, only succeeded.
+
+A privacy officer checks each of them, translations included, before it is used.
+"""
+# ruff: noqa: RUF001  # Turkish has a dotless i
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -44,6 +48,37 @@ TEXTS = (
             "Wilt u later stoppen? Zeg het tegen uw hulpverlener. Dan stopt het meteen."
         ),
     ),
+    ConsentText(
+        version="en-2026-1",
+        language="en",
+        level="B1",
+        text=(
+            "The people who care for you want to talk with each other about you. They have a duty of secrecy. That "
+            "is why we ask whether you agree that they share certain information with each other.\n\n"
+            "Below you see with whom, about what and for what purpose. You may say yes or no to each of these. If "
+            "you say nothing, that means no. If you say no, you will still get care and help.\n\n"
+            "You can always take back your consent. You can do that yourself, or ask one of the people who care for "
+            "you. From that moment on the other person can no longer see the information. What has been read cannot "
+            "be made unread. You can always see who has looked at your information."
+        ),
+    ),
+    ConsentText(
+        version="tr-2026-1",
+        language="tr",
+        level="B1",
+        text=(
+            "Size yardım eden kişiler sizin hakkınızda birbirleriyle görüşmek istiyor. Onların sır saklama "
+            "yükümlülüğü var. Bu yüzden bazı bilgileri birbirleriyle paylaşmalarını kabul edip etmediğinizi "
+            "soruyoruz.\n\n"
+            "Aşağıda kiminle, ne hakkında ve ne için olduğunu görüyorsunuz. Her birine evet veya hayır "
+            "diyebilirsiniz. Bir şey söylemezseniz bu hayır demektir. Hayır derseniz de bakım ve yardım almaya devam "
+            "edersiniz.\n\n"
+            "İzninizi her zaman geri alabilirsiniz. Bunu kendiniz yapabilir veya size yardım eden birinden "
+            "isteyebilirsiniz. O andan itibaren diğer kişi bilgileri artık göremez. Okunmuş olan bir şey okunmamış "
+            "hale getirilemez. Bilgilerinize kimin baktığını her zaman görebilirsiniz."
+        ),
+    ),
 )
 
 BY_VERSION = {text.version: text for text in TEXTS}
+LANGUAGE_OF = {text.version: text.language for text in TEXTS}

@@ -25,7 +25,7 @@ from app.consent.rules import (
     faults,
     reaches,
 )
-from app.consent.texts import BY_VERSION
+from app.consent.texts import LANGUAGE_OF
 from app.core.errors import Fault, Forbidden, Invalid
 from app.core.ids import ConsentId, EngagementId, PatientId
 from app.crypto.service import Crypto
@@ -71,9 +71,17 @@ async def give_consent(
 
 
 async def ask_consent(
-    db: AsyncSession, permit: CasePermit, means: Means, consent_id: ConsentId, terms: Terms
+    db: AsyncSession,
+    permit: CasePermit,
+    means: Means,
+    consent_id: ConsentId,
+    terms: Terms,
+    *,
+    for_others: bool = False,
 ) -> None:
     """Save a consent that is to be asked; it opens nothing, and its recipients do not learn of it.
+
+    ``for_others`` means that it lifts the secrecy of another domain, for somebody of that domain to record.
 
     Raises:
         Forbidden: it is about another person than oneself, or another domain's secrecy than the recorder's own.
@@ -81,7 +89,8 @@ async def ask_consent(
     """
     position = await store.lock_case(db, permit.case_id)
     seats = parse_inputs(await store.grant_inputs(db, permit.case_id)).seats
-    _require_recorder(permit, terms.patient_id, terms.kind, terms.from_domains)
+    lifted = [permit.actor.domain] if for_others and permit.actor.domain else terms.from_domains
+    _require_recorder(permit, terms.patient_id, terms.kind, lifted)
     if wrong := _term_faults(permit, terms, seats):
         raise Invalid(*wrong)
     await _recorded(db, permit, means, consent_id, terms, position)
@@ -146,7 +155,7 @@ def _term_faults(permit: CasePermit, terms: Terms, seats: Sequence[Seat]) -> lis
 
 
 def _decision_faults(permit: CasePermit, decision: Decision) -> Iterable[Fault]:
-    return decision_faults(decision, known_texts=frozenset(BY_VERSION), now=permit.now)
+    return decision_faults(decision, texts=LANGUAGE_OF, now=permit.now)
 
 
 async def _recorded(

@@ -58,6 +58,11 @@ async def grant_inputs(db: AsyncSession, case_id: CaseId) -> Json:
     return found
 
 
+async def company(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapping]:
+    """Return who sits at the table, described, to whoever sits there."""
+    return (await db.execute(text("select * from table_company(:case)"), {"case": case_id})).mappings().all()
+
+
 async def replace_grants(db: AsyncSession, case_id: CaseId, removed: Collection[UUID], added: Sequence[Json]) -> int:
     """Remove and add grants, raise the case's access version and return it."""
     values = {"case": case_id, "removed": list(removed), "added": list(added)}

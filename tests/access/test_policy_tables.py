@@ -96,6 +96,7 @@ def test_consent_is_recorded_by_professionals_alone() -> None:
 OFFICE = {Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ORG_ADMIN, Role.REGION_ADMIN, Role.INTEGRATION}
 PERSONAL = {Action.ME_READ, Action.SESSION_LIST, Action.SESSION_END, Action.CONSENT_TEXT_LIST}
 OPEN_TO_ALL = PERSONAL | {
+    Action.CONSENT_BUNDLE_LIST,
     Action.SYSTEM_READ,
     Action.TOKEN_ISSUE,
     Action.TOKEN_REFRESH,

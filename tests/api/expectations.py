@@ -140,6 +140,14 @@ OPERATIONS = {
     "giveConsent": Expected("post", "/cases/{caseId}/consents", CASE, "consent:give", "case", CREATE, 201),
     "askConsent": Expected("post", "/cases/{caseId}/consent-requests", CASE, "consent:ask", "case", CREATE, 201),
     "decideConsent": Expected("post", "/consents/{consentId}/decisions", CASE, "consent:decide", "case", UPDATE, 201),
+    "listConsentBundles": Expected("get", "/consent-bundles", SELF, "consent-bundle:list", "none", READ, 200),
+    "useConsentBundle": Expected(
+        "post", "/cases/{caseId}/consent-bundles", CASE, "consent-bundle:use", "case", CREATE, 201
+    ),
+    "renewConsent": Expected("post", "/consents/{consentId}/renewal", CASE, "consent:renew", "case", CREATE, 201),
+    "addConsentRecipient": Expected(
+        "post", "/consents/{consentId}/additions", CASE, "consent:extend", "case", CREATE, 201
+    ),
     "listConsents": Expected("get", "/cases/{caseId}/consents", CASE, "consent:list", "case", READ, 200),
     "readConsent": Expected("get", "/consents/{consentId}", CASE, "consent:read", "case", READ, 200),
     "previewWithdrawal": Expected(

@@ -8,6 +8,7 @@ import asyncpg
 import httpx
 from fastapi import FastAPI
 
+from app.consent.bundles import BUNDLES_VERSION
 from app.identity.demo import BY_KEY, PRACTICE, TEAM_ID
 from tests.serving import Caller, Instance, Service
 from tests.stories import Table, account_of, consent, open_table, seat, thread
@@ -67,6 +68,17 @@ class Room(Table):
     def decision_body(self, decision: str = "yes", **more: object) -> Json:
         """Return the body of the patient's decision."""
         return {"decision": decision, **DECIDED, **more}
+
+    def bundle_body(self, *lines: Json, **more: object) -> Json:
+        """Return the body of a bundle that is recorded with the patient's yes."""
+        body: Json = {
+            "patientId": self.patient_id,
+            "bundle": "langer-thuis",
+            "version": BUNDLES_VERSION,
+            "lines": list(lines) or [{"line": "sociaal-team"}],
+            "decision": DECIDED,
+        }
+        return {**body, **more}
 
     def consent_body(self, **more: object) -> Json:
         """Return the body of a consent from care to the social worker."""

@@ -62,6 +62,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         *("breakGlass", "confirmBreakGlass", "endBreakGlass", "reviewBreakGlass"),
         *("registerPatient", "openCase", "inviteMember", "acceptInvitation", "recordPublicTask", "giveConsent"),
         "registerClient",
+        *("useConsentBundle", "renewConsent", "addConsentRecipient"),
         *("askConsent", "decideConsent", "withdrawConsent", "openThread", "postMessage", "correctMessage"),
         *("createOrganisation", "createTeam", "recordSafeContact"),
         *("openSafetyReport", "takeSafetyStep", "recordDisclosure"),

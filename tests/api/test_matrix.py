@@ -17,7 +17,7 @@ from app.identity.demo import BY_KEY, NURSING, PRACTICE, TEAM_ID
 from app.notices.kinds import Citizen, NoticeKind
 from tests.api import letting_in
 from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
-from tests.api.room import ABSENT, CARE, NAME, Room, another, problem_of
+from tests.api.room import ABSENT, CARE, DECIDED, NAME, Room, another, problem_of
 from tests.clients import new_key, public, register
 from tests.notices.telling import tell
 from tests.serving import Caller
@@ -37,7 +37,6 @@ PHYSICIANS = {"gp", "gp-other", "gp-locum", "specialist"}
 ALLOWED: dict[str, set[str]] = {
     **{name: FOLK for name, one in OPERATIONS.items() if one.scope == CASE},
     "readMessage": FOLK | {"privacy-officer"},
-    **dict.fromkeys(("giveConsent", "askConsent", "decideConsent"), FOLK - {"informal-carer"}),
     **dict.fromkeys(
         ("recordExclusion", "endExclusion", "recordObjection", "endObjection"), PROFESSIONALS | {"citizen"}
     ),
@@ -46,6 +45,14 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(("openSafetyReport", "takeSafetyStep", "listSafetyReports", "recordDisclosure"), PROFESSIONALS),
     "listDisclosures": PROFESSIONALS | {"citizen"},
     "listAllDisclosures": {"privacy-officer"},
+    **dict.fromkeys(
+        (
+            *("giveConsent", "askConsent", "decideConsent"),
+            *("useConsentBundle", "renewConsent", "addConsentRecipient"),
+        ),
+        FOLK - {"informal-carer"},
+    ),
+    "listConsentBundles": EVERYBODY,
     "readMe": EVERYBODY,
     "listSessions": EVERYBODY,
     "endCurrentSession": EVERYBODY,
@@ -179,6 +186,9 @@ async def body_of(room: Room, name: str) -> Json | None:
             }
         ),
         "recordSafeContact": lambda: _known({"patientId": room.patient_id, "safe": True, "reason": "Bel eerst."}),
+        "useConsentBundle": lambda: _known(room.bundle_body()),
+        "renewConsent": lambda: _known(DECIDED),
+        "addConsentRecipient": lambda: _known({**DECIDED, "recipient": {"type": "role", "role": "social_team"}}),
         "endEngagement": lambda: _known({}),
         "startReplacement": lambda: _known(replacement_body()),
         "nameDossierKeeper": lambda: _known({"engagementId": str(BY_KEY["poh-youth"].engagement_id)}),

@@ -150,6 +150,7 @@ CROSSING = {
             *("end_break_glass", "leave_emergency", "overdue_reviews", "review_break_glass"),
             *("seat_in_emergency", "settles_emergency", "sits", "stands_beside"),
             *("end_notices", "notice_channel", "notice_for_me", "notify"),
+            *("succeed_consent", "table_company"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
             *("client_terms", "start_client_session"),
