@@ -8,6 +8,7 @@ narrowed, beside a floor: one bare commit and a bare broadcast to as many socket
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 import tempfile
@@ -71,7 +72,11 @@ class Ear:
 
 @dataclass(slots=True)
 class Outcome:
-    """What happened; latencies in milliseconds, one for each socket that a withdrawal closed something to."""
+    """What happened; latencies in milliseconds, one for each socket that a withdrawal closed something to.
+
+    ``latencies`` count from the instant at which the withdrawal's transaction began, ``after_answer`` from its
+    answer, which leaves after the commit: what was told before that counts as nothing.
+    """
 
     sockets: int
     workers: dict[int, int]
@@ -81,6 +86,7 @@ class Outcome:
     late: int = 0
     never_told: int = 0
     latencies: list[float] = field(default_factory=list)
+    after_answer: list[float] = field(default_factory=list)
 
 
 async def measure(service: Service, report: Report, *, sockets: int, withdrawals: int, rate: float) -> Outcome:
@@ -147,6 +153,7 @@ async def _decide(
         since = [len(ear.narrowed) for ear in concerned]
         path = f"{BASE}/consents/{guests.consents[persona, category]}/withdrawal"
         answer = await pool.call("POST", path, token=gp.token)
+        answered_at = time.time()
         withdrawn_at = datetime.fromisoformat(answer["withdrawal"]["withdrawnAt"]).timestamp()
         outcome.withdrawals += 1
         for ear, before in zip(concerned, since, strict=True):
@@ -155,6 +162,7 @@ async def _decide(
                 outcome.never_told += 1
             else:
                 outcome.latencies.append((told - withdrawn_at) * 1e3)
+                outcome.after_answer.append(max(0.0, told - answered_at) * 1e3)
         await asyncio.sleep(chance.uniform(0, 0.05))
         await guests.consent(pool, persona, category)
     pool.close()
@@ -237,12 +245,19 @@ async def run(service: Service, report: Report, folder: Path, chosen: argparse.N
     bare = await floor(service, folder, max(1, chosen.sockets // len(GUESTS)))
     say(f"  {outcome.sockets} sockets on {len(outcome.workers)} workers: {sorted(outcome.workers.values())}")
     say(f"  {outcome.posted:,} messages, {outcome.deliveries:,} deliveries, {outcome.withdrawals} withdrawals")
-    for name, values in (("narrowed", outcome.latencies), ("bare commit and broadcast", bare)):
+    figures = {
+        "narrowed, since the transaction began": outcome.latencies,
+        "narrowed, since its answer": outcome.after_answer,
+        "bare commit and broadcast": bare,
+    }
+    for name, values in figures.items():
         for share in (50, 99):
             report.add(f"{name} p{share}", percentile(values, share), "ms")
     report.show(report.runs)
-    p99 = percentile(outcome.latencies, 99)
-    say(f"  p99 of narrowing within {GOAL_MS} ms: {'reached' if p99 <= GOAL_MS else 'NOT REACHED'}")
+    for name, values in tuple(figures.items())[:2]:
+        reached = "reached" if percentile(values, 99) <= GOAL_MS else "NOT REACHED"
+        say(f"  p99 of {name} within {GOAL_MS} ms: {reached}")
+    say(f"  load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     say(f"  late frames: {outcome.late}; sockets never told: {outcome.never_told}")
     return outcome
 
@@ -252,7 +267,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.withdrawal", description=__doc__)
     parser.add_argument("--sockets", type=int, default=200, help="sockets that listen (default 200)")
     parser.add_argument("--withdrawals", type=int, default=100, help="withdrawals in all (default 100)")
-    parser.add_argument("--rate", type=float, default=50, help="messages a second (default 50)")
+    parser.add_argument("--rate", type=float, default=20, help="messages a second (default 20)")
     chosen = parser.parse_args(argv)
     report = Report.create()
     say("Two workers; client, workers and database share this machine.")

@@ -4,6 +4,7 @@ A list to look through, and an export to take along: lines of JSON, a table, or 
 """
 
 import csv
+from asyncio import to_thread
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -249,7 +250,9 @@ async def export_register(ctx: RoleContext, query: ExportQuery) -> None:
     shown = rows[:EXPORT_PAGE]
     ctx.touch(*_touches(shown))
     after = (shown[-1]["recorded_at"], shown[-1]["id"]) if len(rows) > EXPORT_PAGE else None
-    ctx.page = Page(_written(query.format, shown, first=position is None), MEDIA[query.format], after)
+    # Apart: what is written takes a while, the first FHIR most of all, and sockets are not to wait for it.
+    content = await to_thread(_written, query.format, shown, first=position is None)
+    ctx.page = Page(content, MEDIA[query.format], after)
 
 
 def _written(format_: str, rows: Sequence[RowMapping], *, first: bool) -> bytes:

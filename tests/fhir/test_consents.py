@@ -1,5 +1,7 @@
 """A consent as FHIR: whatever ours can be, the library of the standard finds it valid, and it says the same."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -48,6 +50,11 @@ def test_every_consent_is_valid_fhir_and_comes_back_as_it_was(facts: ConsentFact
     # What IHE PCF does not use.
     assert not {"policyRule", "verification"} & consent_resource(facts).keys()
     assert not {"action", "class", "code", "provision"} & consent_resource(facts)["provision"].keys()
+
+
+def test_nobody_waits_for_fhir_at_start() -> None:
+    program = "import sys, app.main; sys.exit('fhir.resources' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_consent_says_who_agreed_to_what_for_whom_and_how_long() -> None:
