@@ -166,5 +166,5 @@ def test_whoever_records_a_decision_hears_what_is_wrong_with_it(
 ) -> None:
     for yes in (True, False):
         decision = replace(Decision("patient", yes, NOW, "spoken", "2026-1", "nl"), **changed)
-        found = decision_faults(decision, known_texts=frozenset({"2025-3", "2026-1"}), now=NOW)
+        found = decision_faults(decision, texts=dict.fromkeys(("2025-3", "2026-1"), "nl"), now=NOW)
         assert [(fault.pointer, fault.code, fault.detail) for fault in found] == expected, said
