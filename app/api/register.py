@@ -124,6 +124,9 @@ class RegisteredConsentOut(Out):
     valid_until: At | None
     renew_on: str | None
     withdrawal: WithdrawalOut | None
+    superseded_at: At | None
+    bundle: str | None
+    bundle_version: str | None
 
 
 class RegisterOut(Out):
@@ -160,6 +163,7 @@ def _out(row: RowMapping) -> RegisteredConsentOut:
 _SAME = (
     *("id", "case_id", "patient_id", "kind", "status", "categories", "both_ways", "history", "purpose", "regime"),
     *("capacity", "departure", "recorded_at", "valid_from", "valid_until"),
+    *("superseded_at", "bundle", "bundle_version"),
 )
 
 
@@ -280,7 +284,7 @@ COLUMNS = (
     *("id", "caseId", "patientId", "kind", "status", "from", "categories", "bothWays", "history", "recipients"),
     *("purpose", "regime", "capacity", "departure", "decidedBy", "decidedAt", "method", "textVersion", "recordedBy"),
     *("recordedByRole", "recordedByOrganisationId", "recordedAt", "validFrom", "validUntil", "renewOn"),
-    *("withdrawnAt", "withdrawalDecidedBy", "withdrawalMethod"),
+    *("withdrawnAt", "withdrawalDecidedBy", "withdrawalMethod", "supersededAt", "bundle", "bundleVersion"),
 )
 
 
@@ -294,6 +298,7 @@ def _line(row: RowMapping) -> list[object]:
         *(row[name] for name in ("text_version", "recorded_by_account_id", "recorded_by_role")),
         *(row[name] for name in ("recorded_by_organisation_id", "recorded_at", "valid_from", "valid_until")),
         *(row[name] for name in ("renew_on", "withdrawn_at", "withdrawal_decided_by", "withdrawal_method")),
+        *(row[name] for name in ("superseded_at", "bundle", "bundle_version")),
     ]
 
 

@@ -98,6 +98,7 @@ async def test_the_register_lists_and_exports_without_names_and_leaves_a_record_
     assert [row["id"] for row in rows] == newest_first
     assert [row["status"] for row in rows] == ["asked", "active", "active", "withdrawn"]
     assert rows[3]["categories"] == "medication functional_adl"
+    assert all(None not in row and None not in row.values() for row in rows), "a cell for each head"
     resources = [Consent.model_validate_json(line) for line in answers["fhir"].text.splitlines()]
     assert [(one.id, one.status) for one in resources] == list(
         zip(newest_first, ["draft", "active", "active", "inactive"], strict=True)

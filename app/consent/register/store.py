@@ -19,7 +19,8 @@ _REGISTER = f"""
     select c.id, c.case_id, c.patient_id, c.kind, {_STATUS} as status, c.from_domains, c.categories, c.both_ways,
            c.history, c.purpose, c.regime, c.capacity, c.departure, c.renew_on, c.decided_by, c.decided_at, c.method,
            c.text_version, c.text_sha256, c.recorded_at, c.valid_from, c.valid_until, c.withdrawn_at,
-           c.withdrawal_decided_by, c.withdrawal_decided_at, c.withdrawal_method,
+           c.withdrawal_decided_by, c.withdrawal_decided_at, c.withdrawal_method, c.superseded_at, c.bundle,
+           c.bundle_version,
            c.recorded_by_account_id, e.role as recorded_by_role, e.organisation_id as recorded_by_organisation_id,
            (select coalesce(jsonb_agg(jsonb_build_object('type', r.type, 'id', r.recipient_id, 'role', r.role)
                                       order by r.ordinal), '[]')
