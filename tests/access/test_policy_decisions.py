@@ -158,6 +158,7 @@ def test_the_list_of_members_is_there_for_whoever_reads_the_network_of_somebody(
 
 ON_THE_CITIZENS_WORD = [
     Action.CONSENT_ASK,
+    Action.CONSENT_BUNDLE_USE,
     Action.CONSENT_GIVE,
     Action.EXCLUSION_RECORD,
     Action.EXCLUSION_END,
@@ -183,12 +184,13 @@ def test_the_citizen_s_word_is_taken_from_herself_or_written_down_by_a_seated_pr
     assert answer(role, action, replace(standing, member_status=None, stands_in=False)) == GONE
 
 
+@pytest.mark.parametrize("action", [Action.CONSENT_DECIDE, Action.CONSENT_EXTEND, Action.CONSENT_RENEW])
 @pytest.mark.parametrize(("said", "role", "standing", "expected"), RECORDING)
-def test_a_decision_is_recorded_on_a_consent_that_one_may_read(
-    said: str, role: Role, standing: Standing, expected: str
+def test_a_consent_is_decided_widened_and_renewed_by_whoever_may_read_and_record_it(
+    said: str, role: Role, standing: Standing, expected: str, action: Action
 ) -> None:
-    assert answer(role, Action.CONSENT_DECIDE, replace(standing, entity=Entity(readable=True))) == expected, said
-    assert answer(role, Action.CONSENT_DECIDE, replace(standing, entity=Entity(readable=False))) == GONE, said
+    assert answer(role, action, replace(standing, entity=Entity(readable=True))) == expected, said
+    assert answer(role, action, replace(standing, entity=Entity(readable=False))) == GONE, said
 
 
 @pytest.mark.parametrize("action", [Action.CONSENT_READ, Action.CONSENT_PREVIEW, Action.CONSENT_WITHDRAW])

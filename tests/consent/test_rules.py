@@ -144,10 +144,15 @@ def test_everything_that_is_wrong_is_said_at_once_in_the_order_of_the_fields() -
     assert [code for _, code, _ in told(asked(), CARER)] == ["not-a-member"], "the nurse has left"
 
 
+TEXTS = {"2025-3": "nl", "2026-1": "nl", "2026-1-tr": "tr"}
+FOREIGN = [("/language", "not-of-the-text", "The text is in another language, and nobody interpreted.")]
+
+
 @pytest.mark.parametrize(
     ("said", "changed", "expected"),
     [
         ("a decision of now on a text that is known is one", {}, []),
+        ("so is one on an older text", {"text_version": "2025-3"}, []),
         (
             "nobody decides in the future",
             {"decided_at": NOW + MOMENT},
@@ -159,6 +164,21 @@ def test_everything_that_is_wrong_is_said_at_once_in_the_order_of_the_fields() -
             {"text_version": "2020-1"},
             [("/textVersion", "unknown", "There is no such consent text.")],
         ),
+        ("a Turkish text is decided on in Turkish", {"text_version": "2026-1-tr", "language": "tr"}, []),
+        ("a Dutch text is not understood in Turkish by itself", {"language": "tr"}, FOREIGN),
+        ("nor a Turkish one in Dutch", {"text_version": "2026-1-tr"}, FOREIGN),
+        ("with an interpreter it is", {"language": "tr", "interpreter": "phone"}, []),
+        ("an interpreter may be there for the same language", {"interpreter": "phone"}, []),
+        (
+            "of a text that never was no language is asked",
+            {"text_version": "2020-1", "language": "tr"},
+            [("/textVersion", "unknown", "There is no such consent text.")],
+        ),
+        (
+            "what is wrong is said at once",
+            {"language": "tr", "decided_at": NOW + DAY},
+            [*FOREIGN, ("/decidedAt", "in-future", "A decision cannot lie in the future.")],
+        ),
     ],
 )
 def test_whoever_records_a_decision_hears_what_is_wrong_with_it(
@@ -166,5 +186,5 @@ def test_whoever_records_a_decision_hears_what_is_wrong_with_it(
 ) -> None:
     for yes in (True, False):
         decision = replace(Decision("patient", yes, NOW, "spoken", "2026-1", "nl"), **changed)
-        found = decision_faults(decision, texts=dict.fromkeys(("2025-3", "2026-1"), "nl"), now=NOW)
+        found = decision_faults(decision, texts=TEXTS, now=NOW)
         assert [(fault.pointer, fault.code, fault.detail) for fault in found] == expected, said
