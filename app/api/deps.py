@@ -58,10 +58,11 @@ P = TypeVar("P", bound=Permit)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of an export; ``after`` is where the next one begins, None after the last."""
+    """One page of an export; ``name`` is the file's, ``after`` where the next page begins, None after the last."""
 
     content: bytes
     media: str
+    name: str
     after: Any
 
 

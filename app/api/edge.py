@@ -239,7 +239,9 @@ async def _handle_once(
 async def _handle_export(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, status: int) -> Response:
     """Answer with page after page, each read under the rights of that moment and recorded before it leaves."""
     first = await _page(incoming, endpoint, inputs, None)
-    return StreamingResponse(_pages(incoming, endpoint, inputs, first), status, media_type=first.media)
+    pages = _pages(incoming, endpoint, inputs, first)
+    headers = {"Content-Disposition": f'attachment; filename="{first.name}"'}
+    return StreamingResponse(pages, status, headers, first.media)
 
 
 async def _page(incoming: Incoming, endpoint: Endpoint, inputs: Inputs, position: object) -> Page:

@@ -42,6 +42,7 @@ MEDIA = {
     "csv": "text/csv; charset=utf-8; header=present",
     "fhir": "application/fhir+ndjson",
 }
+NAMES = {"ndjson": "consents.ndjson", "csv": "consents.csv", "fhir": "consents.fhir.ndjson"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """With what a spreadsheet takes a cell for a formula. Source: OWASP, CSV Injection."""
 
@@ -256,7 +257,7 @@ async def export_register(ctx: RoleContext, query: ExportQuery) -> None:
     after = (shown[-1]["recorded_at"], shown[-1]["id"]) if len(rows) > EXPORT_PAGE else None
     # Apart: what is written takes a while, the first FHIR most of all, and sockets are not to wait for it.
     content = await to_thread(_written, query.format, shown, first=position is None)
-    ctx.page = Page(content, MEDIA[query.format], after)
+    ctx.page = Page(content, MEDIA[query.format], NAMES[query.format], after)
 
 
 def _written(format_: str, rows: Sequence[RowMapping], *, first: bool) -> bytes:

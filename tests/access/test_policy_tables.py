@@ -20,6 +20,7 @@ from app.access.tables import (
     IMPLIED,
     NEED_TO_KNOW,
     NEVER_BY_CONSENT,
+    NOT_TOLD_TO_SUBJECTS,
     PUBLIC_TASK,
     RECORDERS,
     ROLE_ACTIONS,
@@ -168,6 +169,11 @@ def test_what_manages_people_and_clients_opens_no_case() -> None:
 
 def test_who_sits_at_a_table_never_reads_the_log() -> None:
     assert not ROLE_ACTIONS[Action.AUDIT_SEARCH] & PARTICIPANTS
+
+
+def test_who_reads_along_at_home_learns_nothing_of_safety_from_a_log() -> None:
+    about = {"safe-contact", "safety-report", "disclosure"}
+    assert {action for action in Action if action.partition(":")[0] in about} == NOT_TOLD_TO_SUBJECTS
 
 
 def test_only_professionals_register_search_and_list_people() -> None:

@@ -91,6 +91,8 @@ async def test_the_register_lists_and_exports_without_names_and_leaves_a_record_
     monkeypatch.setattr(register, "EXPORT_PAGE", 3)
     answers = {name: await auditor.get("/consent-exports", format=name) for name in ("ndjson", "csv", "fhir")}
     assert [one.headers["content-type"] for one in answers.values()] == list(register.MEDIA.values())
+    assert answers["csv"].headers["content-disposition"] == 'attachment; filename="consents.csv"'
+    assert answers["csv"].headers["cache-control"] == "no-store"
     lines = [json.loads(line) for line in answers["ndjson"].text.splitlines()]
     assert [line["id"] for line in lines] == newest_first
     assert lines[:3] == first["items"]
