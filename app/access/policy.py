@@ -115,6 +115,12 @@ class Standing:
     holdings: tuple[Holding, ...]
     entity: Entity = field(default_factory=Entity)
     emergency: bool = False
+    represents: frozenset[PatientId] = frozenset()
+
+    @property
+    def speaks_for(self) -> frozenset[PatientId]:
+        """Whom the actor is, or represents: those for whom it decides itself."""
+        return self.subject_of | self.represents
 
     @property
     def seated(self) -> bool:
@@ -319,6 +325,20 @@ _ON_MESSAGES = frozenset({Action.MESSAGE_READ, Action.MESSAGE_CORRECT, Action.ME
 _WRITING = frozenset({Action.MESSAGE_POST, Action.THREAD_TYPING, Action.MESSAGE_CORRECT})
 _DECIDING = frozenset({Action.CONSENT_DECIDE, Action.CONSENT_EXTEND, Action.CONSENT_RENEW})
 _ON_CONSENTS = _DECIDING | {Action.CONSENT_PREVIEW, Action.CONSENT_READ, Action.CONSENT_WITHDRAW}
+_BY_WHO_ANSWERS = frozenset({Action.REPRESENTATION_RECORD, Action.REPRESENTATION_END, Action.SUBJECT_ADD})
+_BY_WHO_SITS = frozenset(
+    {
+        Action.ACTIVATION_ISSUE,
+        Action.DISCLOSURE_RECORD,
+        Action.OPENING_END,
+        Action.OPENING_RECORD,
+        Action.REPRESENTATION_LIST,
+        Action.SAFETY_REPORT_RECORD,
+        Action.SAFE_CONTACT_RECORD,
+        Action.WITHHOLDING_END,
+        Action.WITHHOLDING_RECORD,
+    }
+)
 _ON_THE_CITIZENS_WORD = frozenset(
     {
         Action.CONSENT_ASK,
@@ -352,22 +372,17 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return None if standing.holds_category(Category.CONTACT_NETWORK, now) else NotFound()
     if action in (Action.MEMBER_INVITE, Action.PUBLIC_TASK_RECORD, Action.PUBLIC_TASK_END):
         return None if standing.oversees else Forbidden()
-    if action in (
-        Action.ACTIVATION_ISSUE,
-        Action.SAFE_CONTACT_RECORD,
-        Action.SAFETY_REPORT_RECORD,
-        Action.DISCLOSURE_RECORD,
-    ):
+    if action in _BY_WHO_SITS:
         return None if standing.sits else Forbidden()
+    if action in _BY_WHO_ANSWERS:
+        return None if standing.sits and (standing.manages or standing.opened_by_me) else Forbidden()
     if action in _ON_THE_CITIZENS_WORD:
         return None if _records_consent(actor, standing) else Forbidden()
-    if action in (Action.OPENING_RECORD, Action.OPENING_END):
-        return None if standing.sits else Forbidden()
     return None
 
 
 def _records_consent(actor: Actor, standing: Standing) -> bool:
-    return standing.sits and (actor.role in RECORDERS or bool(standing.subject_of))
+    return standing.sits and (actor.role in RECORDERS or bool(standing.speaks_for))
 
 
 def _message_denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> DomainError | None:
@@ -423,7 +438,7 @@ def require_domain(actor: Actor, domains: Iterable[Domain], standing: Standing) 
     """Refuse recording a consent that lifts another domain's secrecy than the recorder's own.
 
     Raises:
-        Forbidden: the actor is not a subject and names another domain.
+        Forbidden: the actor is no subject, represents none, and names another domain.
     """
-    if not standing.subject_of and any(domain is not actor.domain for domain in domains):
+    if not standing.speaks_for and any(domain is not actor.domain for domain in domains):
         raise Forbidden("You may record consent for the domain of your own engagement only.")

@@ -314,6 +314,9 @@ class Action(StrEnum):
     REPLACEMENT_START = "replacement:start"
     SAFETY_REPORT_LIST = "safety-report:list"
     SAFETY_REPORT_RECORD = "safety-report:record"
+    REPRESENTATION_END = "representation:end"
+    REPRESENTATION_LIST = "representation:list"
+    REPRESENTATION_RECORD = "representation:record"
     SAFE_CONTACT_LIST = "safe-contact:list"
     SAFE_CONTACT_RECORD = "safe-contact:record"
     SCIM_READ = "scim:read"
@@ -326,6 +329,7 @@ class Action(StrEnum):
     SESSION_REAUTHENTICATE = "session:reauthenticate"
     SESSION_SWITCH = "session:switch"
     STAFF_IMPORT = "staff:import"
+    SUBJECT_ADD = "subject:add"
     SUBSTITUTE_END = "substitute:end"
     SUBSTITUTE_LIST = "substitute:list"
     SUBSTITUTE_REGISTER = "substitute:register"
@@ -347,6 +351,8 @@ class Action(StrEnum):
     TOKEN_ISSUE = "token:issue"  # noqa: S105  # an action's name, not a secret
     TOKEN_REFRESH = "token:refresh"  # noqa: S105  # an action's name, not a secret
     TOKEN_REVOKE = "token:revoke"  # noqa: S105  # an action's name, not a secret
+    WITHHOLDING_END = "withholding:end"
+    WITHHOLDING_RECORD = "withholding:record"
     WORKPLACE_END = "workplace:end"
     WORKPLACE_LIST = "workplace:list"
     WORKPLACE_REGISTER = "workplace:register"

@@ -15,6 +15,7 @@ from app.api.operations import Out
 from app.api.schemas import At, AuthorRef, author_ref
 from app.audit.records import Touch
 from app.consent import service as consent
+from app.consent.carers import Level
 from app.consent.deciders import Capacity, Departure
 from app.consent.decisions import Status
 from app.consent.question import day_of
@@ -22,6 +23,7 @@ from app.consent.rules import LATE_AFTER, Decision, Departing, NamedRecipient, R
 from app.consent.texts import BY_VERSION
 from app.core.errors import Fault, Invalid
 from app.core.ids import PatientId
+from app.entitlement.consents import Withdrawing
 
 RECIPIENTS_MAX = 50
 
@@ -57,7 +59,7 @@ def named_recipient(recipient: IdRecipientIn | RoleRecipientIn) -> NamedRecipien
 
 
 class DeciderIn(Body):
-    """Who decided: the patient, or a representative by id."""
+    """Who decided: the patient, or a representative by the id of the representation (one's own, when absent)."""
 
     type: Literal["patient", "representative"]
     id: UUID | None = None
@@ -85,6 +87,7 @@ class TermsIn(Body):
     departure: DepartureIn | None = None
     valid_from: Instant | None = None
     valid_until: Instant | None = None
+    carer_level: Level | None = None
 
     def terms(self, ctx: CaseContext) -> Terms:
         """Return the terms as given, with the recorder's own domain where none is named."""
@@ -95,7 +98,7 @@ class TermsIn(Body):
             patient_id=self.patient_id,
             kind=self.kind,
             from_domains=tuple(item.domain for item in self.from_) if self.from_ else (own or Domain.CARE,),
-            both_ways=self.both_ways,
+            both_ways=self.both_ways and self.carer_level is None,
             history=self.history,
             recipients=tuple(named_recipient(item) for item in self.recipients),
             categories=tuple(self.categories),
@@ -104,6 +107,7 @@ class TermsIn(Body):
             departure=Departing(self.departure.code, self.departure.reason) if self.departure else None,
             valid_from=self.valid_from or ctx.now,
             valid_until=self.valid_until,
+            carer_level=self.carer_level,
         )
 
 
@@ -122,6 +126,7 @@ class DecidedIn(Body):
         text = BY_VERSION.get(self.text_version)
         return Decision(
             decider=self.decided_by.type,
+            representation_id=self.decided_by.id,
             yes=yes,
             decided_at=self.decided_at or ctx.now,
             method=self.method,
@@ -142,11 +147,16 @@ class DecisionIn(DecidedIn):
 
 
 class WithdrawalIn(Body):
-    """How the withdrawal came about; the patient's word, now, when absent."""
+    """How the withdrawal came about; one's own word, or the patient's, now, when absent."""
 
     decided_by: DeciderIn | None = None
     decided_at: Instant | None = None
     method: Literal["digital_2fa", "written", "oral_recorded"] = "oral_recorded"
+
+    def wish(self) -> Withdrawing:
+        """Return who takes it back, and how."""
+        who = self.decided_by
+        return Withdrawing(who.type if who else None, who.id if who else None, self.decided_at, self.method)
 
 
 class FromOut(Out):
@@ -171,12 +181,12 @@ class DeciderOut(Out):
 
 
 class WithdrawalOut(Out):
-    """The end of a consent."""
+    """The end of a consent. Whose word it was is null for another representative of the same person."""
 
     withdrawn_at: At
-    decided_by: str
-    decided_at: At
-    method: str
+    decided_by: str | None
+    decided_at: At | None
+    method: str | None
 
 
 class DecisionOut(Out):
@@ -218,7 +228,10 @@ class ReferenceOut(Out):
 
 
 class ConsentOut(Out):
-    """A consent record. ``decidedBy`` and its fellows are of the first yes, and null before there is one."""
+    """A consent record. ``decidedBy`` and its fellows are of the first yes, and null before there is one.
+
+    A representative is shown their own decision alone; another's no is to them as one that is waited for.
+    """
 
     id: UUID
     status: str
@@ -238,7 +251,7 @@ class ConsentOut(Out):
     method: str | None
     text_version: str | None
     text_sha256: str | None = Field(alias="textSha256")
-    recorded_by: AuthorRef
+    recorded_by: AuthorRef | None
     recorded_at: At
     valid_from: At
     valid_until: At | None
@@ -271,7 +284,7 @@ async def consent_outs(ctx: CaseContext, rows: Sequence[RowMapping]) -> list[Con
     for row in rows:
         authors = {UUID(one["recorded_by_engagement_id"]) for one in row["decisions"]}
         refs = {one: author_ref(people, one) for one in authors | {row["recorded_by_engagement_id"]}}
-        outs.append(_out(row, refs, await _departure(ctx, row), ctx.now))
+        outs.append(_out(row, refs, await _departure(ctx, row), ctx))
     return outs
 
 
@@ -284,10 +297,15 @@ async def _departure(ctx: CaseContext, row: RowMapping) -> DepartureOut | None:
     return DepartureOut(code=Departure(row["departure"]), reason=reason)
 
 
+def _decider(one: dict[str, Any]) -> DeciderOut:
+    named = one["representation_id"]
+    return DeciderOut(type=one["decider"], id=UUID(named) if named else None)
+
+
 def _decision(one: dict[str, Any], recorder: AuthorRef) -> DecisionOut:
     decided_at, recorded_at = (datetime.fromisoformat(one[name]) for name in ("decided_at", "recorded_at"))
     return DecisionOut(
-        decided_by=DeciderOut(type=one["decider"], id=None),
+        decided_by=_decider(one),
         decision="yes" if one["yes"] else "no",
         decided_at=decided_at,
         recorded_by=recorder,
@@ -298,29 +316,28 @@ def _decision(one: dict[str, Any], recorder: AuthorRef) -> DecisionOut:
 
 
 def _out(
-    row: RowMapping, authors: dict[UUID, AuthorRef], departure: DepartureOut | None, now: datetime
+    row: RowMapping, authors: dict[UUID, AuthorRef], departure: DepartureOut | None, ctx: CaseContext
 ) -> ConsentOut:
+    now, narrowed = ctx.now, ctx.actor.role is Role.REPRESENTATIVE
     active = row["status"] == Status.ACTIVE
     lapsed = active and row["valid_until"] is not None and row["valid_until"] <= now
-    withdrawal = None
-    if row["withdrawn_at"] is not None:
-        withdrawal = WithdrawalOut(
-            withdrawn_at=row["withdrawn_at"],
-            decided_by=row["withdrawal_decided_by"],
-            decided_at=row["withdrawal_decided_at"],
-            method=row["withdrawal_method"],
-        )
+    decisions = [_decision(one, authors[UUID(one["recorded_by_engagement_id"])]) for one in row["decisions"]]
+    first = next((one for one in decisions if one.decision == "yes"), None)
     fields: dict[str, Any] = {name: row[name] for name in _PLAIN}
+    if narrowed:
+        fields |= {name: getattr(first, name) if first else None for name in _OF_FIRST}
+    recorder = authors[row["recorded_by_engagement_id"]]
+    foreign = narrowed and recorder.role is Role.REPRESENTATIVE and recorder.id != ctx.actor.account_id
     return ConsentOut(
-        status=Status.EXPIRED if lapsed else row["status"],
+        status=Status.EXPIRED if lapsed else _status(row["status"], decisions, narrowed=narrowed),
         from_=[FromOut(domain=domain) for domain in row["from_domains"]],
         recipients=[RecipientOut(**recipient) for recipient in row["recipients"]],
         departure=departure,
-        decisions=[_decision(one, authors[UUID(one["recorded_by_engagement_id"])]) for one in row["decisions"]],
-        decided_by=DeciderOut(type=row["decided_by"], id=row["decided_by_account_id"]) if row["decided_by"] else None,
-        recorded_by=authors[row["recorded_by_engagement_id"]],
+        decisions=decisions,
+        decided_by=first.decided_by if first else _first_decider(row, narrowed=narrowed),
+        recorded_by=None if foreign else recorder,
         to_be_renewed=active and not lapsed and row["renew_on"] is not None and row["renew_on"] <= day_of(now),
-        withdrawal=withdrawal,
+        withdrawal=_withdrawal(row, decisions, narrowed=narrowed),
         bundle=_bundle(row),
         refers_to=ReferenceOut(id=row["refers_to_id"], as_=row["refers_as"]) if row["refers_to_id"] else None,
         **fields,
@@ -333,6 +350,33 @@ def _bundle(row: RowMapping) -> BundleRef | None:
     return BundleRef(bundle=row["bundle"], version=row["bundle_version"], use_id=row["bundle_use_id"])
 
 
+def _status(status: str, decisions: Sequence[DecisionOut], *, narrowed: bool) -> str:
+    """Return the status as it is shown: that another parent refused is for neither of them to know."""
+    if narrowed and status == Status.REFUSED and not any(one.decision == "no" for one in decisions):
+        return Status.PROPOSED
+    return status
+
+
+def _first_decider(row: RowMapping, *, narrowed: bool) -> DeciderOut | None:
+    return DeciderOut(type=row["decided_by"], id=None) if row["decided_by"] and not narrowed else None
+
+
+def _withdrawal(row: RowMapping, decisions: Sequence[DecisionOut], *, narrowed: bool) -> WithdrawalOut | None:
+    if row["withdrawn_at"] is None:
+        return None
+    named = row["withdrawal_representation_id"]
+    foreign = narrowed and not any(one.decided_by.id == named for one in decisions)
+    if foreign:
+        return WithdrawalOut(withdrawn_at=row["withdrawn_at"], decided_by=None, decided_at=None, method=None)
+    return WithdrawalOut(
+        withdrawn_at=row["withdrawn_at"],
+        decided_by=row["withdrawal_decided_by"],
+        decided_at=row["withdrawal_decided_at"],
+        method=row["withdrawal_method"],
+    )
+
+
+_OF_FIRST = ("decided_at", "method", "text_version", "text_sha256")
 _PLAIN = (
     *("id", "patient_id", "kind", "both_ways", "history", "categories", "purpose", "capacity", "decided_at"),
     *("method", "text_version", "text_sha256", "recorded_at", "valid_from", "valid_until", "renew_on"),

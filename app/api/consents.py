@@ -180,14 +180,6 @@ async def preview_withdrawal(ctx: CaseContext, consent_id: ConsentIdPath) -> Pre
 async def withdraw_consent(ctx: CaseContext, consent_id: ConsentIdPath, body: WithdrawalIn) -> ConsentOut:
     """Withdraw a consent; what rested on it closes at once, on every open socket. As easy as giving."""
     ctx.resource_id = consent_id
-    decider = body.decided_by.type if body.decided_by else "patient"
-    await entitlement.withdraw_consent(
-        ctx.db,
-        ctx.permit,
-        ConsentId(consent_id),
-        decided_by=decider,
-        decided_at=body.decided_at,
-        method=body.method,
-    )
+    await entitlement.withdraw_consent(ctx.db, ctx.permit, means(ctx), ConsentId(consent_id), body.wish())
     ctx.moved.add(ctx.permit.case_id)
     return await render_consent(ctx, consent_id)

@@ -43,6 +43,7 @@ TAGS: Final = {
     "cases": "Cases about one person or one household, and who may see what in them.",
     "members": "Inviting to a case, accepting, refusing and leaving.",
     "consents": "Consent of the patient: recording it, reading it, withdrawing it.",
+    "representations": "Who speaks for a patient, on what evidence and until when; what is withheld from a parent.",
     "register": "Which consents there are in the region, for those who watch over them.",
     "per person": "What a citizen says of one person, and what is opened for one.",
     "safety": "Safe contact with somebody whose home is not safe, and reports of unsafety by the meldcode.",

@@ -48,7 +48,10 @@ class CareCase(SQLModel, table=True):
 
 
 class Subject(SQLModel, table=True):
-    """A person the case is about; the question about them is the body of the event ``case.opened``."""
+    """A person the case is about; the question about them is the body of the event ``case.opened``.
+
+    Who joined a household later takes part ``by_consent``, as long as one holds.
+    """
 
     __tablename__ = "subject"
     case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
@@ -57,6 +60,7 @@ class Subject(SQLModel, table=True):
     died_on: date | None = None
     died_at: datetime | None = Field(default=None, sa_type=INSTANT)
     death_recorded_by_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
+    by_consent: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
 class Member(SQLModel, table=True):

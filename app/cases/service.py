@@ -299,6 +299,17 @@ async def add_subjects(
     return linked
 
 
+async def own_patients(db: AsyncSession, permit: CasePermit, ids: Collection[UUID]) -> frozenset[UUID]:
+    """Return those of the patients that the actor's own organisation registered."""
+    rows = await store.patients(db, permit, ids)
+    return frozenset(row["id"] for row in rows if row["organisation_id"] == permit.actor.organisation_id)
+
+
+async def ask_to_join(db: AsyncSession, permit: CasePermit, patient_id: PatientId) -> None:
+    """Insert a person of a household who takes part as long as a consent of theirs holds."""
+    await store.add_subjects(db, permit, permit.case_id, [patient_id], by_consent=True)
+
+
 async def add_task(
     db: AsyncSession,
     permit: RolePermit | CasePermit,

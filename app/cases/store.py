@@ -75,9 +75,17 @@ async def add_case(db: AsyncSession, permit: RolePermit, case: CareCase) -> None
     await db.execute(insert(CareCase).values(case.model_dump()))
 
 
-async def add_subjects(db: AsyncSession, permit: RolePermit, case_id: CaseId, ids: Collection[UUID]) -> None:
-    """Insert the subjects of a new case."""
-    await db.execute(insert(Subject), [{"case_id": case_id, "patient_id": patient_id} for patient_id in ids])
+async def add_subjects(
+    db: AsyncSession,
+    permit: RolePermit | CasePermit,
+    case_id: CaseId,
+    ids: Collection[UUID],
+    *,
+    by_consent: bool = False,
+) -> None:
+    """Insert the subjects of a new case, or those who take part ``by_consent``."""
+    rows = [{"case_id": case_id, "patient_id": patient_id, "by_consent": by_consent} for patient_id in ids]
+    await db.execute(insert(Subject), rows)
 
 
 async def add_member(db: AsyncSession, permit: RolePermit | CasePermit, member: Member) -> None:

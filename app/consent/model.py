@@ -21,6 +21,9 @@ class Consent(SQLModel, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["case_id", "patient_id"], ["subject.case_id", "subject.patient_id"]),
         ForeignKeyConstraint(["case_id", "refers_to_id"], ["consent.case_id", "consent.id"]),
+        ForeignKeyConstraint(
+            ["case_id", "withdrawal_representation_id"], ["representation.case_id", "representation.id"]
+        ),
         Index(
             "ix_consent_ending",
             "valid_until",
@@ -59,6 +62,7 @@ class Consent(SQLModel, table=True):
     valid_until: datetime | None = Field(default=None, sa_type=INSTANT)
     withdrawn_at: datetime | None = Field(default=None, sa_type=INSTANT)
     withdrawal_decided_by: str | None = Field(default=None, sa_type=TEXT)
+    withdrawal_representation_id: UUID | None = None
     withdrawal_decided_at: datetime | None = Field(default=None, sa_type=INSTANT)
     withdrawal_method: str | None = Field(default=None, sa_type=TEXT)
     withdrawn_by_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
@@ -88,11 +92,15 @@ class ConsentDecision(SQLModel, table=True):
     """One person's yes or no about a consent; rows are added and never changed."""
 
     __tablename__ = "consent_decision"
-    __table_args__ = (ForeignKeyConstraint(["case_id", "consent_id"], ["consent.case_id", "consent.id"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["case_id", "consent_id"], ["consent.case_id", "consent.id"]),
+        ForeignKeyConstraint(["case_id", "representation_id"], ["representation.case_id", "representation.id"]),
+    )
     case_id: UUID = Field(primary_key=True)
     consent_id: UUID = Field(primary_key=True)
     ordinal: int = Field(primary_key=True)
     decider: str = Field(sa_type=TEXT)
+    representation_id: UUID | None = None
     yes: bool
     decided_at: datetime = Field(sa_type=INSTANT)
     method: str = Field(sa_type=TEXT)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from app.access.vocabulary import Category, Role
 from app.consent.bundle import DECISIONS_MAX, Line, Term
 from app.consent.bundles import BUNDLES, BUNDLES_VERSION
+from app.consent.carers import LEVELS, Level
 from app.consent.deciders import (
     BOUNDARIES,
     DECIDERS,
@@ -15,7 +16,8 @@ from app.consent.deciders import (
     Departure,
     Regime,
 )
-from app.consent.decisions import RANK, Status
+from app.consent.decisions import AUTHORITY_KINDS, RANK, RepresentationKind, Status
+from app.consent.representations import ACCEPTED, REPRESENTATIONS_VERSION
 from app.consent.texts import TEXTS
 
 _WHO = {
@@ -45,6 +47,26 @@ _STATUSES = {
     Status.EXPIRED: "its period ended",
     Status.SUPERSEDED: "a later consent took its place",
 }
+_MINOR, _LOST = "a minor under 16, or under 18 who cannot weigh decisions", "an adult who cannot weigh decisions"
+_FOR = {kind: _MINOR if kind in AUTHORITY_KINDS else _LOST for kind in RepresentationKind}
+_ENDS = {
+    kind: "on the 16th birthday; on the 18th of who cannot weigh decisions"
+    if kind in AUTHORITY_KINDS
+    else "as recorded, or when somebody before in the legal order is recorded"
+    for kind in RepresentationKind
+}
+_APART = [
+    ("members, presence, events of joining and leaving", "not the other representatives"),
+    ("representations", "their own alone, without what is withheld and why"),
+    ("consents", "of the patient, within their scope; not what a child of 12 to 15 decides without its parents"),
+    ("decisions", "their own alone; another's no shows as one that is awaited, another's withdrawal without whose"),
+    ("threads", "what the patient sees, less what is withheld from them with a reason (R-9)"),
+]
+_CHOSEN = {Level.CHOSEN: ", and those that the citizen chose"}
+
+
+def _listed(codes: Iterable[str]) -> str:
+    return ", ".join(sorted(codes))
 
 
 def consent_page(renewal_days: int) -> str:
@@ -75,6 +97,26 @@ def _lines(renewal_days: int) -> Iterable[str]:
         "Who comes first represents; the next only where nobody before is recorded. Source: BW 7:465 lid 3.",
         ("order", "kind"),
         [(str(rank), kind) for kind, rank in RANK.items()],
+    )
+    yield from _section(
+        f"What carries a representation (version {REPRESENTATIONS_VERSION})",
+        "Recorded by whoever answers for the case, with one of these; what else there is to say is sealed. It gives"
+        " the representative's seat what the patient sees, within its scope and period, and never `safety_meldcode`."
+        " No BSN of a representative is kept.",
+        ("kind", "for whom", "evidence", "ends"),
+        [(kind, _FOR[kind], _listed(ACCEPTED[kind]), _ENDS[kind]) for kind in RepresentationKind],
+    )
+    yield from _section(
+        "What representatives of the same patient see of each other",
+        "Separated parents log in apart. The database narrows each of these as well.",
+        ("what", "a representative sees"),
+        _APART,
+    )
+    yield from _section(
+        "Informal carers",
+        "By consent of the citizen alone, and read only, whatever the consent says of both ways; never a BSN.",
+        ("level", "categories"),
+        [(level, _listed(LEVELS[level]) + _CHOSEN.get(level, "")) for level in Level],
     )
     yield from _section(
         "Where a consent stands",

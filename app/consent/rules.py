@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.access.vocabulary import Category, ConsentKind, Domain, Purpose, Role
+from app.consent.carers import Level, level_faults
 from app.consent.deciders import Capacity, Departure
 from app.core.errors import Fault
 
@@ -77,6 +78,7 @@ class Terms:
     valid_from: datetime
     valid_until: datetime | None
     origin: Origin = Origin()
+    carer_level: Level | None = None
 
 
 LATE_AFTER = timedelta(days=7)
@@ -85,7 +87,10 @@ LATE_AFTER = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One person's yes or no: when, how, on which text, in which language; with a coded interpreter, if any."""
+    """One person's yes or no: when, how, on which text, in which language; with a coded interpreter, if any.
+
+    ``representation_id`` says on which recorded representation it rests; None for the patient.
+    """
 
     decider: str
     yes: bool
@@ -94,6 +99,7 @@ class Decision:
     text_version: str
     language: str
     interpreter: str | None = None
+    representation_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +131,23 @@ def faults(terms: Terms, chairs: Sequence[Chair], *, now: datetime) -> Iterator[
     for index, recipient in enumerate(terms.recipients):
         if not any(reaches(recipient, chair) for chair in chairs):
             yield Fault(f"/recipients/{index}", "not-a-member", "The recipient is not at this table.")
+        elif terms.carer_level is not None and not _is_carer(recipient, chairs):
+            yield Fault(f"/recipients/{index}", "not-a-carer", "A level is for one informal carer, by member.")
     if len(set(terms.categories)) != len(terms.categories):
         yield Fault("/categories", "repeated", "A category is named twice.")
     if len(set(terms.from_domains)) != len(terms.from_domains):
         yield Fault("/from", "repeated", "A domain is named twice.")
+    if terms.carer_level is not None:
+        yield from level_faults(terms.carer_level, terms.categories)
     if Category.SAFETY_MELDCODE in terms.categories:
         yield Fault("/categories", "not-shareable", "safety_meldcode is disclosed by record only, never by consent.")
     if terms.valid_until is not None and terms.valid_until <= max(terms.valid_from, now):
         yield Fault("/validUntil", "past", "The end must lie after the start and in the future.")
+
+
+def _is_carer(recipient: NamedRecipient, chairs: Sequence[Chair]) -> bool:
+    named = [chair for chair in chairs if reaches(recipient, chair)]
+    return recipient.type is RecipientType.MEMBER and all(chair.role is Role.INFORMAL_CARER for chair in named)
 
 
 def decision_faults(decision: Decision, *, texts: Mapping[str, str], now: datetime) -> Iterator[Fault]:

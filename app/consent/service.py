@@ -152,12 +152,14 @@ async def decide(
 
     The caller holds the case's lock, found no fault, and derives the grants afterwards.
     """
-    before = row["decisions"]
+    before = await store.said(db, permit, row["id"])
+    said = {one["representation_id"]: one["yes"] for one in before} | {decision.representation_id: decision.yes}
     entry = ConsentDecision(
         case_id=permit.case_id,
         consent_id=row["id"],
         ordinal=len(before) + 1,
         decider=decision.decider,
+        representation_id=decision.representation_id,
         yes=decision.yes,
         decided_at=decision.decided_at,
         method=decision.method,
@@ -170,12 +172,17 @@ async def decide(
         recorded_at=permit.now,
     )
     await store.add_decision(db, permit, entry)
-    status = question.status({None: decision.yes}, permit.now)
+    status = question.status(said, permit.now)
     until, renew_on = question.end(row["valid_until"], permit.now, term)
     await store.settle(db, permit, row["id"], status=status, until=until, renew_on=renew_on)
     if status is Status.ACTIVE and row["refers_as"] == Succession.RENEWAL:
         await store.succeed(db, permit, row["id"])
     return status
+
+
+async def last_words(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> dict[UUID | None, bool]:
+    """Return the last yes or no of each person; None is the patient. For deciding, and shown to nobody."""
+    return {one["representation_id"]: one["yes"] for one in await store.said(db, permit, consent_id)}
 
 
 async def consents(
@@ -208,6 +215,7 @@ async def withdraw(
     consent_id: UUID,
     *,
     decided_by: str,
+    representation_id: UUID | None = None,
     decided_at: datetime,
     method: str,
 ) -> None:
@@ -221,7 +229,13 @@ async def withdraw(
         NotActive: it was never given.
     """
     changed = await store.withdraw(
-        db, permit, consent_id, decided_by=decided_by, decided_at=decided_at, method=method
+        db,
+        permit,
+        consent_id,
+        decided_by=decided_by,
+        representation_id=representation_id,
+        decided_at=decided_at,
+        method=method,
     )
     if not changed:
         row = await find(db, permit, consent_id)

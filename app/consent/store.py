@@ -32,6 +32,13 @@ async def add_decision(db: AsyncSession, permit: CasePermit, decision: ConsentDe
     await db.execute(insert(ConsentDecision).values(decision.model_dump()))
 
 
+async def said(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> Sequence[RowMapping]:
+    """Return (ordinal, representation_id, yes) of every decision, also of those that the actor may not read."""
+    statement = text("select * from said_about(:case, :consent)")
+    values = {"case": permit.case_id, "consent": consent_id}
+    return (await db.execute(statement, values)).mappings().all()
+
+
 async def settle(
     db: AsyncSession,
     permit: CasePermit,
@@ -92,18 +99,21 @@ async def withdraw(
     consent_id: UUID,
     *,
     decided_by: str,
+    representation_id: UUID | None,
     decided_at: datetime,
     method: str,
 ) -> int:
     """Withdraw a consent that is active; return how many rows that changed, 0 or 1."""
     statement = text(
         "update consent set status = 'withdrawn', withdrawn_at = :now, withdrawal_decided_by = :decided_by,"
-        " withdrawal_decided_at = :decided_at, withdrawal_method = :method, withdrawn_by_engagement_id = :engagement"
+        " withdrawal_representation_id = :representation, withdrawal_decided_at = :decided_at,"
+        " withdrawal_method = :method, withdrawn_by_engagement_id = :engagement"
         " where case_id = :case and id = :consent and status = 'active'"
     )
     values = {
         "now": permit.now,
         "decided_by": decided_by,
+        "representation": representation_id,
         "decided_at": decided_at,
         "method": method,
         "engagement": permit.actor.engagement_id,

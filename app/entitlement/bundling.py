@@ -154,7 +154,7 @@ def _apart(found: Iterable[Opening], permit: CasePermit, own: Sequence[Chair]) -
     for one in found:
         mine = tuple(recipient for recipient in one.recipients if _to_oneself(recipient, own))
         others = tuple(recipient for recipient in one.recipients if recipient not in mine)
-        if permit.standing.subject_of or not mine or not others:
+        if permit.standing.speaks_for or not mine or not others:
             yield one
         else:
             yield replace(one, recipients=others)
@@ -162,7 +162,7 @@ def _apart(found: Iterable[Opening], permit: CasePermit, own: Sequence[Chair]) -
 
 
 def _recordable(opening: Opening, permit: CasePermit, own: Sequence[Chair]) -> bool:
-    if permit.standing.subject_of:
+    if permit.standing.speaks_for:
         return True
     return opening.domain is permit.actor.domain and not any(_to_oneself(one, own) for one in opening.recipients)
 

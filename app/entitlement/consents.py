@@ -10,11 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit, require_domain
 from app.access.vocabulary import Category, ConsentKind, Domain, Role
-from app.cases import service as cases
 from app.consent import service as consent
-from app.consent.deciders import Capacity, Departure, Regime
 from app.consent.decisions import Status
-from app.consent.question import Question
 from app.consent.rules import (
     Chair,
     Decision,
@@ -27,14 +24,16 @@ from app.consent.rules import (
 )
 from app.consent.texts import LANGUAGE_OF
 from app.core.errors import Fault, Forbidden, Invalid
-from app.core.ids import ConsentId, EngagementId, PatientId
+from app.core.ids import ConsentId, EngagementId, MemberId, PatientId, new_id
 from app.crypto.service import Crypto
 from app.entitlement import store
 from app.entitlement.derivation import Change, parse_inputs, rederive
 from app.entitlement.grants import Grant, Seat
+from app.entitlement.representing import says
 from app.entitlement.rules import derive
+from app.entitlement.voices import Voice, judgement_faults, question_of, voice_of, withdrawal_faults
 from app.events import service as events
-from app.events.drafts import Draft, EventType, only
+from app.events.drafts import Draft, EventType, contacts, only
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,14 @@ async def give_consent(
     _require_recorder(permit, terms.patient_id, terms.kind, terms.from_domains)
     if terms.kind is ConsentKind.LIFT_SECRECY:
         _refuse_own_recipient(permit, terms.recipients, _own_chairs(seats, permit))
-    if decision.decider == "representative":
-        raise Forbidden("No representative is recorded for this patient.")
     wrong = [*_term_faults(permit, terms, seats), *_decision_faults(permit, decision)]
     if wrong:
         raise Invalid(*wrong)
+    voice = await _heard(db, permit, terms.patient_id, decision)
+    if wrong := list(judgement_faults(permit, terms, voice.says)):
+        raise Invalid(*wrong)
     row = await _recorded(db, permit, means, consent_id, terms, position)
-    return await _decided(db, permit, means, row, decision)
+    return await _decided(db, permit, means, row, decision, voice)
 
 
 async def ask_consent(
@@ -91,10 +91,51 @@ async def ask_consent(
     seats = parse_inputs(await store.grant_inputs(db, permit.case_id)).seats
     lifted = [permit.actor.domain] if for_others and permit.actor.domain else terms.from_domains
     _require_recorder(permit, terms.patient_id, terms.kind, lifted)
-    if wrong := _term_faults(permit, terms, seats):
+    wrong = _term_faults(permit, terms, seats)
+    if not wrong:
+        wrong = list(judgement_faults(permit, terms, await says(db, permit, terms.patient_id)))
+    if wrong:
         raise Invalid(*wrong)
     await _recorded(db, permit, means, consent_id, terms, position)
     await rederive(db, permit.case_id, now=permit.now)
+
+
+async def ask_to_join(
+    db: AsyncSession,
+    permit: CasePermit,
+    means: Means,
+    consent_id: ConsentId,
+    terms: Terms,
+    decision: Decision | None,
+    position: int,
+) -> Status:
+    """Ask somebody who was just named to take part, and record what they said, if they did.
+
+    Raises:
+        Invalid: anything of the terms or the decision is missing or wrong; every fault is named.
+    """
+    seats = parse_inputs(await store.grant_inputs(db, permit.case_id)).seats
+    wrong = list(faults(terms, [_chair(seat, permit.now) for seat in seats], now=permit.now))
+    if decision is not None:
+        wrong += _decision_faults(permit, decision)
+    if wrong:
+        raise Invalid(*wrong)
+    row = await _recorded(db, permit, means, consent_id, terms, position)
+    if decision is not None:
+        voice = await _heard(db, permit, terms.patient_id, decision)
+        return await _decided(db, permit, means, row, decision, voice)
+    await rederive(db, permit.case_id, now=permit.now)
+    return Status.ASKED
+
+
+async def about(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> tuple[UUID, str]:
+    """Return whom a consent is about, and where it stands.
+
+    Raises:
+        NotFound: there is none that the actor may read.
+    """
+    row = await consent.find(db, permit, consent_id)
+    return row["patient_id"], row["status"]
 
 
 async def decide_consent(
@@ -119,31 +160,46 @@ async def decide_consent(
             if not _sees(permit, row["patient_id"]):
                 raise Forbidden("Whoever sees nothing of a patient records no consent for them.")
             _refuse_own_recipient(permit, _recipients(row), _own_chairs(seats, permit))
-    if decision.decider == "representative":
-        raise Forbidden("No representative is recorded for this patient.")
+    elif permit.standing.speaks_for or permit.actor.role is Role.REPRESENTATIVE:
+        _require_own(permit, row["patient_id"])
     wrong = list(_decision_faults(permit, decision))
-    if decision.method == "digital_2fa" and row["patient_id"] not in permit.standing.subject_of:
+    own_word = decision.decider == "patient" and decision.method == "digital_2fa"
+    if own_word and row["patient_id"] not in permit.standing.subject_of:
         wrong.append(Fault("/method", "not-own-login", "One decides digitally in one's own log-in."))
     if decision.yes and row["valid_until"] is not None and row["valid_until"] <= permit.now:
         wrong.append(Fault("/decision", "past", "What was asked has run out; ask again."))
     if wrong:
         raise Invalid(*wrong)
-    return await _decided(db, permit, means, row, decision)
+    voice = await _heard(db, permit, row["patient_id"], decision)
+    return await _decided(db, permit, means, row, decision, voice)
+
+
+async def _heard(db: AsyncSession, permit: CasePermit, patient_id: UUID, decision: Decision) -> Voice:
+    return await voice_of(db, permit, patient_id, decision.decider, decision.representation_id, decision.method)
 
 
 def _require_recorder(permit: CasePermit, patient_id: UUID, kind: ConsentKind, domains: Sequence[Domain]) -> None:
     standing = permit.standing
-    if standing.subject_of and patient_id in set(standing.subjects) - standing.subject_of:
-        raise Forbidden("Each person decides for themselves.")
+    if standing.speaks_for and patient_id in standing.subjects:
+        _require_own(permit, patient_id)
     if kind is ConsentKind.LIFT_SECRECY:
         if not any(_sees(permit, one) for one in standing.subjects):
             raise Forbidden("Whoever sees nothing of a patient records no consent for them.")
         require_domain(permit.actor, domains, standing)
 
 
+def _require_own(permit: CasePermit, patient_id: UUID) -> None:
+    if patient_id not in permit.standing.speaks_for:
+        raise Forbidden("Each person decides for themselves, and for whom they represent.")
+
+
 def _sees(permit: CasePermit, patient_id: UUID) -> bool:
     standing = permit.standing
-    return bool(standing.subject_of) or standing.holds_any(permit.now, PatientId(patient_id))
+    return (
+        bool(standing.subject_of)
+        or patient_id in standing.represents
+        or standing.holds_any(permit.now, PatientId(patient_id))
+    )
 
 
 def _term_faults(permit: CasePermit, terms: Terms, seats: Sequence[Seat]) -> list[Fault]:
@@ -165,26 +221,37 @@ async def _recorded(
     return await consent.find(db, permit, consent_id)
 
 
-async def _decided(db: AsyncSession, permit: CasePermit, means: Means, row: RowMapping, decision: Decision) -> Status:
+async def _decided(
+    db: AsyncSession, permit: CasePermit, means: Means, row: RowMapping, decision: Decision, voice: Voice
+) -> Status:
     """Append the decision, derive, and tell whom it concerns; only what became active is told of."""
-    question = Question(
-        regime=Regime(row["regime"]),
-        birth=await cases.birth_date(db, permit, means.crypto, row["patient_id"]),
-        capacity=Capacity(row["capacity"]),
-        departure=Departure(row["departure"]) if row["departure"] else None,
-        categories=frozenset(Category(one) for one in row["categories"]),
-    )
-    wrong = list(question.faults(None, decision.decided_at, permit.now))
+    question = await question_of(db, permit, means.crypto, row, voice.says)
+    wrong = list(question.faults(voice.person, decision.decided_at, permit.now))
     until, _ = question.end(row["valid_until"], permit.now, means.term)
     if decision.yes and until is not None and until <= row["valid_from"]:
         wrong.append(Fault("/validFrom", "after-birthday", "By then others decide; ask again when they do."))
     if wrong:
         raise Invalid(*wrong)
+    decision = replace(decision, decider=voice.decider, representation_id=voice.person)
     status = await consent.decide(db, permit, row, question, decision, term=means.term)
+    joined = []
+    if status is Status.ACTIVE and row["kind"] == ConsentKind.AGREE_TO_HELP:
+        joined = await _sit_down(db, permit, row["patient_id"])
     change = await rederive(db, permit.case_id, now=permit.now)
     if status is Status.ACTIVE:
-        await _append(db, permit, EventType.CONSENT_GIVEN, row["id"], row["patient_id"], change)
+        await _append(db, permit, EventType.CONSENT_GIVEN, row["id"], row["patient_id"], change, first=joined)
     return status
+
+
+async def _sit_down(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> list[Draft]:
+    """Seat a citizen with an account who just joined; nobody, when there is no account, or a seat already."""
+    member_id = MemberId(new_id())
+    engagement_id = await store.seat_joined(db, permit.case_id, patient_id, member_id)
+    if engagement_id is None:
+        return []
+    data = {"memberId": str(member_id), "engagementId": str(engagement_id)}
+    audience = contacts(permit.standing.domain)
+    return [Draft(type=EventType.MEMBER_ACCEPTED, audience=audience, refers_to=member_id, data=data)]
 
 
 def _own_chairs(seats: Sequence[Seat], permit: CasePermit) -> list[Chair]:
@@ -218,29 +285,53 @@ def _chair(seat: Seat, now: datetime) -> Chair:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawing:
+    """Who takes a consent back (oneself, when None), when (now, when None) and how."""
+
+    decider: str | None
+    representation_id: UUID | None
+    decided_at: datetime | None
+    method: str
+
+
 async def withdraw_consent(
-    db: AsyncSession,
-    permit: CasePermit,
-    consent_id: ConsentId,
-    *,
-    decided_by: str,
-    decided_at: datetime | None,
-    method: str,
+    db: AsyncSession, permit: CasePermit, means: Means, consent_id: ConsentId, wish: Withdrawing
 ) -> None:
     """Withdraw one consent of the permitted case and everything that rested on it, in the caller's transaction.
+
+    Any one of those who decide may.
 
     Raises:
         NotFound: the permitted case has no such consent that the actor may read.
         AlreadyWithdrawn: a withdrawal is never moved or undone.
-        Invalid: the decision would lie in the future.
+        Forbidden: a person of a household would withdraw for another.
+        Invalid: the decision would lie in the future, or this is not who decides.
     """
-    if decided_at is not None and decided_at > permit.now:
+    if wish.decided_at is not None and wish.decided_at > permit.now:
         raise Invalid(Fault("/decidedAt", "in-future", "A decision cannot lie in the future."))
     await store.lock_case(db, permit.case_id)
     row = await consent.find(db, permit, consent_id)
+    if permit.actor.role in (Role.CITIZEN, Role.REPRESENTATIVE):
+        _require_own(permit, row["patient_id"])
+    own_word = "representative" if permit.actor.role is Role.REPRESENTATIVE else "patient"
+    voice = await voice_of(
+        db, permit, row["patient_id"], wish.decider or own_word, wish.representation_id, wish.method
+    )
+    if row["status"] == Status.ACTIVE:
+        question = await question_of(db, permit, means.crypto, row, voice.says)
+        words = await consent.last_words(db, permit, consent_id)
+        if wrong := list(withdrawal_faults(question, voice.person, words, permit.now)):
+            raise Invalid(*wrong)
     concerned = await store.consent_audience(db, permit.case_id, consent_id)
     await consent.withdraw(
-        db, permit, consent_id, decided_by=decided_by, decided_at=decided_at or permit.now, method=method
+        db,
+        permit,
+        consent_id,
+        decided_by=voice.decider,
+        representation_id=voice.person,
+        decided_at=wish.decided_at or permit.now,
+        method=wish.method,
     )
     change = await rederive(db, permit.case_id, now=permit.now)
     await _append(db, permit, EventType.CONSENT_WITHDRAWN, consent_id, row["patient_id"], change, concerned)
@@ -254,6 +345,7 @@ async def _append(
     patient_id: UUID,
     change: Change,
     concerned: Sequence[EngagementId] | None = None,
+    first: Sequence[Draft] = (),
 ) -> None:
     if concerned is None:
         concerned = await store.consent_audience(db, permit.case_id, consent_id)
@@ -265,7 +357,7 @@ async def _append(
         data={"id": str(consent_id), "patientId": str(patient_id)},
     )
     why = "consent-given" if kind is EventType.CONSENT_GIVEN else "consent-withdrawn"
-    await events.append(db, permit.case_id, [told, *change.drafts(why)], actor=permit.actor, at=permit.now)
+    await events.append(db, permit.case_id, [*first, told, *change.drafts(why)], actor=permit.actor, at=permit.now)
 
 
 @dataclass(frozen=True, slots=True)

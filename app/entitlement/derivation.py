@@ -168,6 +168,7 @@ def parse_inputs(found: Mapping[str, Any]) -> Inputs:
                 PatientId(UUID(item["patientId"])),
                 AccountId(UUID(item["accountId"])) if item["accountId"] else None,
                 datetime.fromisoformat(item["diedAt"]) if item["diedAt"] else None,
+                datetime.fromisoformat(item["until"]) if item.get("until") else None,
             )
             for item in found["subjects"]
         ),

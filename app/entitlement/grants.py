@@ -60,11 +60,15 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class SubjectOf:
-    """A subject, the citizen's account if one is linked, and when a death was recorded."""
+    """A subject who takes part, the citizen's account if one is linked, and when a death was recorded.
+
+    ``until`` is when the consent ends by which they take part, if it is by one and that has an end.
+    """
 
     patient_id: PatientId
     account_id: AccountId | None
     died_at: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ def parse_standing(found: dict[str, Any]) -> Standing:
         holdings=tuple(_holding(*row) for row in found["grants"]),
         entity=_entity(found["entity"]),
         emergency=bool(member) and member["emergency"],
+        represents=frozenset(PatientId(UUID(patient)) for patient in found["represents"]),
     )
 
 

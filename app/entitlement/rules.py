@@ -122,16 +122,25 @@ def _emergencies(inputs: Inputs) -> Iterator[Grant]:
 
 
 def _while_alive(inputs: Inputs, grants: Iterable[Grant]) -> Iterator[Grant]:
-    """Yield the grants as far as a death lets them: one's own and those of one's own people end with it."""
-    deaths = {one.patient_id: one.died_at for one in inputs.subjects if one.died_at is not None}
+    """Yield the grants on whoever takes part, as long as they do, and as far as a death lets them.
+
+    One's own and those of one's own people end with a death.
+    """
+    subjects = {one.patient_id: one for one in inputs.subjects}
     own = {(seat.member_id, seat.engagement_id) for seat in inputs.seats if seat.role in ENDING_WITH_DEATH}
     for grant in grants:
-        if (died_at := deaths.get(grant.patient_id)) is None:
-            yield grant
+        if (subject := subjects.get(grant.patient_id)) is None:
             continue
-        last = died_at if (grant.member_id, grant.engagement_id) in own else died_at + CLOSING_ROUND
-        if grant.period.start < last and (period := grant.period.within(Period(grant.period.start, last))):
-            yield replace(grant, period=period)
+        ends = [subject.until]
+        if subject.died_at is not None:
+            mine = (grant.member_id, grant.engagement_id) in own
+            ends.append(subject.died_at if mine else subject.died_at + CLOSING_ROUND)
+        period: Period | None = grant.period
+        for end in ends:
+            if end is not None and period is not None:
+                period = period.within(Period(period.start, end)) if period.start < end else None
+        if period is not None:
+            yield grant if period == grant.period else replace(grant, period=period)
 
 
 def _cells(
@@ -163,9 +172,11 @@ def _lifted(inputs: Inputs) -> Iterator[Grant]:
     In their own domain only what is opened from the consent on: lifting one secrecy lifts no other.
     """
     for consent, seat, period in _reached(inputs):
+        # Somebody near to the citizen reads along, and writes nothing.
+        both_ways = consent.both_ways and seat.role is not Role.INFORMAL_CARER
         for category in consent.categories - NEVER_BY_CONSENT:
             for domain in consent.from_domains:
-                yield _consent_grant(consent, seat, category, domain, consent.both_ways, period, 0)
+                yield _consent_grant(consent, seat, category, domain, both_ways, period, 0)
             if consent.both_ways and seat.domain is not None and seat.domain not in consent.from_domains:
                 yield _consent_grant(consent, seat, category, seat.domain, True, period, consent.threads_from_seq)
 

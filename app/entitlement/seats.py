@@ -89,7 +89,7 @@ async def open_case(
         await cases.add_task(db, permit, case_id, own_seat, task_id=new_id(), law=actor.law, valid_from=permit.now)
     change = await rederive(db, case_id, now=permit.now)
     opened = [
-        await _opening(crypto, permit, case_id, patient_id, domain, question)
+        await opening(crypto, permit, case_id, patient_id, domain, question)
         for patient_id, question in questions.items()
     ]
     await events.append(db, case_id, [*opened, *change.drafts("case-opened")], actor=actor, at=permit.now)
@@ -101,9 +101,15 @@ def _opener_role(role: Role) -> CaseRole:
     return CaseRole.REGIEBEHANDELAAR if role in TREATING else CaseRole.DEELNEMER
 
 
-async def _opening(
-    crypto: Crypto, permit: RolePermit, case_id: CaseId, patient_id: PatientId, domain: Domain, question: str
+async def opening(
+    crypto: Crypto,
+    permit: RolePermit | CasePermit,
+    case_id: CaseId,
+    patient_id: PatientId,
+    domain: Domain,
+    question: str,
 ) -> Draft:
+    """Return the event that holds the question about one person, for whoever reads their plan."""
     cell = Cell(patient_id, Category.PLAN_GOALS_ACTIONS, domain)
     event_id = EventId(new_id())
     body = await seal_body(

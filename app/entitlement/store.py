@@ -135,6 +135,16 @@ async def seats_stood_for(db: AsyncSession, engagement_id: EngagementId, now: da
     return (await db.execute(statement, {"engagement": engagement_id, "now": now})).scalars().all()
 
 
+async def seat_joined(
+    db: AsyncSession, case_id: CaseId, patient_id: UUID, member_id: MemberId
+) -> EngagementId | None:
+    """Seat a citizen who just joined a household; return the engagement, or None if there is nobody to seat."""
+    statement = text("select seat_joined(:case, :patient, :member)")
+    values = {"case": case_id, "patient": patient_id, "member": member_id}
+    found: EngagementId | None = (await db.execute(statement, values)).scalar_one()
+    return found
+
+
 async def consent_audience(db: AsyncSession, case_id: CaseId, consent_id: ConsentId) -> Sequence[EngagementId]:
     """Return the seated engagements an event about this consent concerns."""
     statement = text("select consent_audience(:case, :consent)")

@@ -54,7 +54,7 @@ class DemoOrganisation:
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """A synthetic person in one engagement."""
+    """A synthetic person in one engagement; ``account_of`` names the persona that is the same person."""
 
     key: str
     name: str
@@ -66,11 +66,12 @@ class Persona:
     speciality: str | None = None
     responsible: str | None = None
     test_bsn: str | None = None
+    account_of: str | None = None
 
     @property
     def account_id(self) -> AccountId:
-        """Its account, the same in every demo."""
-        return AccountId(_id("account", self.key))
+        """Its account, the same in every demo; that of another persona, who is the same person."""
+        return AccountId(_id("account", self.account_of or self.key))
 
     @property
     def engagement_id(self) -> EngagementId:
@@ -110,6 +111,19 @@ PERSONAS: Sequence[Persona] = (
     Persona("district-nurse", "Ingrid Claessens", Role.DISTRICT_NURSE, "wijkverpleegkundige", NURSING, CARE),
     Persona("specialist", "Joost van Dam", Role.SPECIALIST, "specialist_ouderengeneeskunde", HOSPITAL, CARE),
     Persona("citizen", "Mia Lemmens", Role.CITIZEN, "burger", test_bsn="999990007"),
+    # Separated parents, each with a log-in of their own, for their child and for themselves; and that child.
+    Persona("mother", "Sanne Verhoeven", Role.REPRESENTATIVE, "vertegenwoordiger"),
+    Persona("father", "Ruben Dekker", Role.REPRESENTATIVE, "vertegenwoordiger"),
+    Persona(
+        "mother-herself",
+        "Sanne Verhoeven",
+        Role.CITIZEN,
+        "burger",
+        test_bsn="999994001",
+        account_of="mother",
+    ),
+    Persona("father-himself", "Ruben Dekker", Role.CITIZEN, "burger", test_bsn="999994013", account_of="father"),
+    Persona("teenager", "Noor Dekker", Role.CITIZEN, "burger", test_bsn="999994025"),
     Persona("informal-carer", "Karel Lemmens", Role.INFORMAL_CARER, "mantelzorger"),
     Persona("auditor", "Lotte Bakker", Role.AUDITOR, "auditor", REGION),
     Persona("privacy-officer", "Mohamed Yilmaz", Role.PRIVACY_OFFICER, "functionaris_gegevensbescherming", REGION),
@@ -181,7 +195,7 @@ async def _load_factors(
     connection: "asyncpg.Connection[asyncpg.Record]", crypto: Crypto, personas: Sequence[Persona]
 ) -> None:
     """Give each person a password and an authenticator. One hash serves all: it is one password, known to all."""
-    people = [persona for persona in personas if persona.role is not Role.INTEGRATION]
+    people = [one for one in personas if one.role is not Role.INTEGRATION and one.account_of is None]
     if not people:
         return
     password_hash = Passwords(crypto.digests).hash_now(DEMO_PASSWORD)
@@ -215,7 +229,9 @@ async def _sealed_name(crypto: Crypto, persona: Persona) -> bytes:
 
 
 def _link(crypto: Crypto, persona: Persona) -> bytes | None:
-    return crypto.bsn.for_link(persona.test_bsn) if persona.test_bsn else None
+    # The BSN is of whom the person is as a citizen; nobody has one as a representative (R-40).
+    known = [one.test_bsn for one in PERSONAS if one.account_id == persona.account_id and one.test_bsn]
+    return crypto.bsn.for_link(known[0]) if known else None
 
 
 def _organisation(one: DemoOrganisation) -> tuple[object, ...]:

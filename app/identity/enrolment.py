@@ -20,12 +20,13 @@ RESET_LIFETIME = timedelta(hours=24)
 
 
 class Purpose(StrEnum):
-    """What a code is for: a new colleague, a citizen, somebody who lost a factor, the first region admin."""
+    """What a code is for: a colleague, a citizen, a citizen's own people, a lost factor, the first region admin."""
 
     STAFF = "staff"
     CITIZEN = "citizen"
     RESET = "reset"
     INIT = "init"
+    RELATIVE = "relative"
 
 
 class IdentityDocument(StrEnum):
@@ -71,6 +72,15 @@ class Citizen:
 
 
 @dataclass(frozen=True, slots=True)
+class Relative:
+    """How it was seen who somebody of the citizen's own is, and how the code reaches them; never their BSN (R-40)."""
+
+    birth_date: date
+    document: IdentityDocument
+    delivery: CodeDelivery
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """A code that was used up just now, and whom it lets in; of a citizen there may be no account yet."""
 
@@ -89,6 +99,7 @@ async def issue_enrolment(
     purpose: Purpose,
     patient_id: PatientId | None = None,
     citizen: Citizen | None = None,
+    relative: Relative | None = None,
     created_by: EngagementId | None,
     now: datetime,
     lifetime: timedelta,
@@ -96,7 +107,7 @@ async def issue_enrolment(
     """Return a one-time code, which is shown now and never again; codes issued before for the same person are void.
 
     ``created_by`` is the engagement of the transaction, None for ``INIT`` alone. A citizen's code is of a patient,
-    and opens only together with that patient's birth date.
+    and opens only together with that patient's birth date; that of their own people together with theirs.
 
     Raises:
         AlreadyEnrolled: the account can log in; only a reset by two people lets it begin anew.
@@ -104,22 +115,25 @@ async def issue_enrolment(
     """
     if (purpose is Purpose.CITIZEN) != (citizen is not None) or (account_id is None) != (citizen is not None):
         raise ValueError("A citizen's code is of a patient, any other of an account.")
+    if (purpose is Purpose.RELATIVE) != (relative is not None):
+        raise ValueError("Only of a citizen's own people it is kept how they were seen.")
     if patient_id is not None and (citizen is None or citizen.patient_id != patient_id):
         raise ValueError("A patient is named for a citizen's code alone.")
     if account_id is not None and purpose is not Purpose.RESET and await store.can_log_in(db, account_id):
         raise AlreadyEnrolled
     code = new_code()
     plain = plain_code(code)
+    person = citizen or relative
     row = Enrolment(
         id=new_id() if citizen is None else citizen.enrolment_id,
         digest=digests.digest("enrolment", plain),
-        check_digest=None if citizen is None else _check_digest(digests, plain, citizen.birth_date),
+        check_digest=None if person is None else _check_digest(digests, plain, person.birth_date),
         purpose=purpose,
         account_id=account_id,
         patient_id=None if citizen is None else citizen.patient_id,
         name_sealed=None if citizen is None else citizen.name_sealed,
-        identity_document=None if citizen is None else citizen.document,
-        delivery=None if citizen is None else citizen.delivery,
+        identity_document=None if person is None else person.document,
+        delivery=None if person is None else person.delivery,
         created_by_engagement_id=created_by,
         created_at=now,
         expires_at=now + lifetime,

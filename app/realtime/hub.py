@@ -15,10 +15,10 @@ from uuid import UUID
 import structlog
 
 from app.access.policy import Cell
-from app.access.vocabulary import Category, Domain
+from app.access.vocabulary import PROFESSIONALS, Category, Domain, Role
 from app.core.db import FAILURES as DATABASE_FAILURES
 from app.core.errors import DomainError, Unavailable
-from app.core.ids import CaseId, EngagementId, EventId, PatientId, ThreadId
+from app.core.ids import AccountId, CaseId, EngagementId, EventId, PatientId, ThreadId
 from app.crypto.cursors import StreamCursors
 from app.entitlement.knowledge import Knowledge, Snapshot
 from app.events.appender import Appended
@@ -137,7 +137,7 @@ class Hub:
                 case_id,
                 self._cursors.one(position, tag),
                 recovered=recovered,
-                members=self._present(room) if _sees_contacts(seat) else None,
+                members=self._present(room, self._viewer(seat)) if _sees_contacts(seat) else None,
             )
         )
         self._presence_changed(room)
@@ -195,7 +195,7 @@ class Hub:
             kind = read.row["type"]
             if listener not in agreed(read, snapshot, [listener]):
                 continue
-            if kind == EventType.MEMBER_LEFT and read.row["addressees"]:
+            if kind == EventType.MEMBER_LEFT and read.row["addressees"] and listener == _who_left(read):
                 continue  # it ended what was then the membership; by now there is another
             body = rendering.event_body(read.row, room.case_id, read.text, people)
             if body is None:
@@ -385,9 +385,10 @@ class Hub:
                 await self._access_changed(room, read, engagement_id, snapshot, people)
             return
         if read.row["type"] == EventType.MEMBER_LEFT and read.row["addressees"]:
-            for engagement_id in audience:
-                self._end(room, engagement_id, (read.row["data"] or {}).get("why", "membership-ended"))
-            return
+            gone = _who_left(read)
+            if gone in audience:
+                self._end(room, gone, read.row["data"].get("why", "membership-ended"))
+            audience -= {gone}
         own = read.row["actor_engagement_id"]
         if client_id is not None and own in audience:
             body = rendering.event_body(read.row, room.case_id, read.text, people, client_id)
@@ -469,17 +470,30 @@ class Hub:
     def _tell_presence(self, room: Room, present: frozenset[EngagementId]) -> None:
         if present != room.present:
             return
-        told = frames.presence(room.case_id, self._present(room))
+        told: dict[AccountId | None, bytes] = {}
         for seat in [seat for seats in room.seats.values() for seat in seats]:
             contacts = next((cell for cell in seat.cells if cell.category is Category.CONTACT_NETWORK), None)
             if contacts is not None:
-                seat.listener.outbox.put(told, room.case_id, contacts)
+                viewer = self._viewer(seat)
+                if viewer not in told:
+                    told[viewer] = frames.presence(room.case_id, self._present(room, viewer))
+                seat.listener.outbox.put(told[viewer], room.case_id, contacts)
 
-    def _present(self, room: Room) -> list[dict[str, object]]:
+    def _viewer(self, seat: Seat) -> AccountId | None:
+        """Return None for a professional, who may know of all here; else the account whose own say alone is shown."""
+        person = self._directory.at_hand(seat.listener.engagement_id)
+        return None if person is not None and person.role in PROFESSIONALS else seat.listener.account_id
+
+    def _present(self, room: Room, viewer: AccountId | None) -> list[dict[str, object]]:
+        """Return who is here; separated parents need not learn of each other at their child's table."""
         # Of who is there in an emergency the others at the table are told in another way, and in its own time.
         shown = [one for one in room.seats if room.snapshot is None or not room.snapshot.in_emergency(one)]
         people = [person for one in shown if (person := self._directory.at_hand(one)) is not None]
-        return [rendering.person_object(person) for person in people]
+        return [
+            rendering.person_object(person)
+            for person in people
+            if viewer in (None, person.account_id) or person.role is not Role.REPRESENTATIVE
+        ]
 
     def typing(self, decision: Decision, thread_id: ThreadId, typist: Person) -> None:
         """Tell that somebody is typing, to the others here who may read it."""
@@ -517,6 +531,10 @@ def _burst(seq: int, body: bytes, openings: Sequence[_Opening], told: int | None
     return [
         (seq if at == last else amid(seq, ordinal), part, label) for at, (ordinal, part, label) in enumerate(parts)
     ]
+
+
+def _who_left(read: Read) -> EngagementId:
+    return EngagementId(UUID(read.row["data"]["engagementId"]))
 
 
 def _sees_contacts(seat: Seat) -> bool:

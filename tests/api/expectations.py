@@ -177,6 +177,43 @@ OPERATIONS = {
     "listSafeContacts": Expected(
         "get", "/cases/{caseId}/safe-contacts", CASE, "safe-contact:list", "case", READ, 200
     ),
+    "addSubject": Expected("post", "/cases/{caseId}/subjects", CASE, "subject:add", "case", CREATE, 201),
+    "recordRepresentation": Expected(
+        "post", "/cases/{caseId}/representations", CASE, "representation:record", "case", CREATE, 201
+    ),
+    "listRepresentations": Expected(
+        "get", "/cases/{caseId}/representations", CASE, "representation:list", "case", READ, 200
+    ),
+    "endRepresentation": Expected(
+        "post",
+        "/cases/{caseId}/representations/{representationId}/ending",
+        CASE,
+        "representation:end",
+        "none",
+        UPDATE,
+        204,
+    ),
+    "issueRepresentativeCode": Expected(
+        "post",
+        "/cases/{caseId}/representations/{representationId}/activation-codes",
+        CASE,
+        "representation:record",
+        "none",
+        CREATE,
+        201,
+    ),
+    "withhold": Expected(
+        "post",
+        "/cases/{caseId}/representations/{representationId}/withholdings",
+        CASE,
+        "withholding:record",
+        "case",
+        CREATE,
+        201,
+    ),
+    "endWithholding": Expected(
+        "post", "/cases/{caseId}/withholdings/{withholdingId}/ending", CASE, "withholding:end", "none", UPDATE, 204
+    ),
     "listRegister": Expected("get", "/consents", ROLE, "register:list", "log", READ, 200),
     "exportRegister": Expected("get", "/consent-exports", ROLE, "register:export", "log", READ, 200),
     "readAccessDecision": Expected("get", "/access-decisions", ROLE, "access:replay", "log", READ, 200),

@@ -126,6 +126,8 @@ class Room(Table):
             "caseId": self.case_id,
             "memberId": self.members["district-nurse"],
             "taskId": ABSENT,
+            "representationId": ABSENT,
+            "withholdingId": ABSENT,
             "threadId": self.ids["thread"],
             "messageId": self.ids["message"],
             "consentId": self.ids["consent"],

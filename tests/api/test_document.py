@@ -66,6 +66,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         *("askConsent", "decideConsent", "withdrawConsent", "openThread", "postMessage", "correctMessage"),
         *("createOrganisation", "createTeam", "recordSafeContact"),
         *("openSafetyReport", "takeSafetyStep", "recordDisclosure"),
+        *("recordRepresentation", "withhold", "addSubject"),
         *("recordExclusion", "recordObjection", "recordOpening"),
         *("createEngagement", "startReplacement", "addPasskey", "requestFactorReset"),
     }
@@ -181,7 +182,9 @@ async def test_personas_exist_in_demo_mode_only(room: Room) -> None:
         *("gp", "poh", "poh-youth", "gp-other", "gp-locum", "social-worker", "social-worker-2", "district-nurse"),
         *("specialist", "citizen", "informal-carer", "auditor", "privacy-officer", "org-admin", "integration"),
     }
-    assert [name for name, one in personas.items() if "testBsn" in one] == ["citizen"]
+    assert [name for name, one in personas.items() if "testBsn" in one] == [
+        *("citizen", "mother-herself", "father-himself", "teenager"),
+    ]
     token = (await room.anonymous("POST", "/demo-tokens", json={"persona": "gp"})).json()
     carried_on = {"accessToken", "refreshToken", "expiresIn"}
     assert set(token) == carried_on | {"account", "engagement", "engagements"}

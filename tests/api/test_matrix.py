@@ -53,6 +53,9 @@ ALLOWED: dict[str, set[str]] = {
         FOLK - {"informal-carer"},
     ),
     "listConsentBundles": EVERYBODY,
+    **dict.fromkeys(("recordRepresentation", "endRepresentation", "issueRepresentativeCode"), PROFESSIONALS),
+    **dict.fromkeys(("withhold", "endWithholding", "addSubject"), PROFESSIONALS),
+    "listRepresentations": PROFESSIONALS | {"citizen"},
     "readMe": EVERYBODY,
     "listSessions": EVERYBODY,
     "endCurrentSession": EVERYBODY,
@@ -126,6 +129,12 @@ BODIES: dict[str, Json] = {
     "registerPatient": {"bsn": "999990019", "name": NAME, "birthDate": "1950-01-31", "neighbourhood": "limmel"},
     "searchPatients": {"family": "Lemmens", "birthDate": "1941-03-02"},
     "refuseInvitation": {"reason": "no-time"},
+    "issueRepresentativeCode": {
+        "birthDate": "1980-02-29",
+        "identityCheck": {"document": "passport"},
+        "delivery": "posted",
+    },
+    "withhold": {"categories": ["youth_development"], "reason": "Goed hulpverlenerschap."},
     "registerClient": {"name": "Koppeling", "scopes": ["fhir:read"], "jwks": public(new_key())},
     "changeClient": {"rate": 5},
     "recordPublicTask": {"law": "wmo2015"},
@@ -189,6 +198,15 @@ async def body_of(room: Room, name: str) -> Json | None:
         "useConsentBundle": lambda: _known(room.bundle_body()),
         "renewConsent": lambda: _known(DECIDED),
         "addConsentRecipient": lambda: _known({**DECIDED, "recipient": {"type": "role", "role": "social_team"}}),
+        "addSubject": lambda: _known(
+            {
+                "patientId": room.ids.get("joining", room.patient_id),
+                "question": "Wat is er nodig?",
+                "recipients": [{"type": "role", "role": "gp"}],
+                "categories": ["plan_goals_actions"],
+            }
+        ),
+        "recordRepresentation": lambda: _known(speaking_body(room.ids.get("child", room.patient_id))),
         "endEngagement": lambda: _known({}),
         "startReplacement": lambda: _known(replacement_body()),
         "nameDossierKeeper": lambda: _known({"engagementId": str(BY_KEY["poh-youth"].engagement_id)}),
@@ -198,6 +216,17 @@ async def body_of(room: Room, name: str) -> Json | None:
     if name in more:
         return await more[name]()
     return letting_in.body_for(room, name) or BODIES.get(name)
+
+
+def speaking_body(patient_id: str) -> Json:
+    """Return the body that records a new person as a parent."""
+    return {
+        "patientId": patient_id,
+        "representative": {"name": {"given": "Ria", "family": "Kok"}},
+        "kind": "parent",
+        "evidence": {"code": "birth-certificate", "text": "Akte gezien."},
+        "validFrom": "2020-01-31T09:30:00Z",
+    }
 
 
 def replacement_body(**more: object) -> Json:
@@ -465,7 +494,44 @@ async def _waiting(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("gp-locum"), target(room, OPERATIONS[name], breakGlassId=str(made["id"]))
 
 
+async def _child(room: Room, name: str) -> tuple[Caller, str]:
+    """Open a case about a child, with a parent recorded in it unless that is what is asked."""
+    gp = await room.as_("gp")
+    body = {**BODIES["registerPatient"], "birthDate": f"{datetime.now(UTC).year - 8}-01-31"}
+    body = {**{key: value for key, value in body.items() if key != "bsn"}, "noBsnReason": "onbekend"}
+    child = str((await gp.made("/patients", body))["id"])
+    case = await gp.made("/cases", {"kind": "individual", "patientIds": [child], "question": "Hoe nu?"})
+    ids = {"caseId": str(case["id"])}
+    room.ids |= {"child": child, "other case": str(case["id"])}
+    if name != "recordRepresentation":
+        path = f"/cases/{case['id']}/representations"
+        made: Json = await gp.made(path, speaking_body(child))
+        ids["representationId"] = str(made["id"])
+        if name == "endWithholding":
+            withheld: Json = await gp.made(f"{path}/{made['id']}/withholdings", BODIES["withhold"])
+            ids["withholdingId"] = str(withheld["withholdings"][0]["id"])
+    return gp, target(room, OPERATIONS[name], **ids)
+
+
+async def _household(room: Room, name: str) -> tuple[Caller, str]:
+    """Open a household, and register somebody who may join it."""
+    gp, _ = await letting_in.unlinked(room)
+    people = [{"patientId": room.patient_id, "question": "Hoe nu?"}]
+    case = await gp.made("/cases", {"kind": "household", "patients": people})
+    room.ids |= {"joining": room.ids["unlinked"], "other case": str(case["id"])}
+    return gp, target(room, OPERATIONS[name], caseId=str(case["id"]))
+
+
+ABOUT_A_CHILD = (
+    *("recordRepresentation", "listRepresentations", "endRepresentation", "issueRepresentativeCode"),
+    *("withhold", "endWithholding"),
+)
+ELSEWHERE = ("issueActivationCode", "addSubject", *ABOUT_A_CHILD)
+"""Operations that the matrix asks in a case of their own."""
+
 READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
+    **dict.fromkeys(ABOUT_A_CHILD, _child),
+    "addSubject": _household,
     "endCurrentSession": _own_session,
     "endSession": _own_session,
     "lockCurrentSession": _own_session,
@@ -545,9 +611,7 @@ async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> No
         assert str(record["actor_account_id"]) == await account_of(room.instance, caller.persona)
         assert record["access_point"] == "127.0.0.1"
         if one.scope == CASE:
-            assert str(record["case_id"]) == (
-                room.ids["other case"] if name == "issueActivationCode" else room.case_id
-            )
+            assert str(record["case_id"]) == (room.ids["other case"] if name in ELSEWHERE else room.case_id)
             assert record["access_version"] is not None
             if name not in {"acceptInvitation", "refuseInvitation"}:
                 assert record["ground"] is not None

@@ -149,6 +149,8 @@ CROSSING = {
             *("break_glass_concerns_me", "confirm_break_glass", "emergency_cases", "emergency_shown"),
             *("end_break_glass", "leave_emergency", "overdue_reviews", "review_break_glass"),
             *("seat_in_emergency", "settles_emergency", "sits", "stands_beside"),
+            *("acts_for", "engage_relative", "may_let_in", "represents", "said_about", "say_of", "seat_joined"),
+            *("shows_representative", "speaks_as"),
             *("end_notices", "notice_channel", "notice_for_me", "notify"),
             *("succeed_consent", "table_company"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
@@ -176,6 +178,7 @@ CROSSING = {
     "note_use": ["stream"],
     "refuse_dirty": [],
     "rests_on_something": [],
+    "takes_part": [],
     "while_alive": [],
 }
 

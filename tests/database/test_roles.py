@@ -29,7 +29,7 @@ PRIVILEGES = {
         case_head: insert, select, update(seq)
         client: insert, select, update(dpop_required, jwks, jwks_url, rate, scopes, token_seconds)
         consent: insert, select, update(status, withdrawal_decided_at, withdrawal_decided_by, withdrawal_method,
-            withdrawn_at, withdrawn_by_engagement_id)
+            withdrawal_representation_id, withdrawn_at, withdrawn_by_engagement_id)
         consent_decision: insert, select
         consent_recipient: insert, select
         disclosure: insert, select

@@ -356,7 +356,9 @@ class Interpreter:
                     continue
                 bound = max(consent["history_from_seq"], member["history_from_seq"])
                 if domain in consent["from_domains"]:
-                    yield Opening(write=consent["both_ways"], from_seq=bound)
+                    # "read only": somebody near to the citizen
+                    carer = self.world.engagements[engagement_id]["role"] == "informal_carer"
+                    yield Opening(write=consent["both_ways"] and not carer, from_seq=bound)
                 elif consent["both_ways"] and domain == own_domain:
                     # "may open threads in these categories in its own domain": what it opens, not what was there
                     yield Opening(True, bound, consent["threads_from_seq"])
