@@ -350,6 +350,7 @@ _ON_THE_CITIZENS_WORD = frozenset(
         Action.OBJECTION_RECORD,
     }
 )
+_OF_THE_DEAD = frozenset({Action.AFTER_DEATH_DECIDE, Action.AFTER_DEATH_LIST, Action.DEATH_RECORD, Action.DEATH_UNDO})
 _ON_INVITATIONS = frozenset({Action.INVITATION_ACCEPT, Action.INVITATION_REFUSE})
 
 
@@ -376,6 +377,9 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return None if standing.sits else Forbidden()
     if action in _BY_WHO_ANSWERS:
         return None if standing.sits and (standing.manages or standing.opened_by_me) else Forbidden()
+    if action in _OF_THE_DEAD:
+        treats = standing.sits and actor.role is Role.GP and action in (Action.DEATH_RECORD, Action.DEATH_UNDO)
+        return None if standing.manages or treats else Forbidden()
     if action in _ON_THE_CITIZENS_WORD:
         return None if _records_consent(actor, standing) else Forbidden()
     return None

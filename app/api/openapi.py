@@ -50,6 +50,7 @@ TAGS: Final = {
     "disclosures": "What was given to whom outside of a case, and why.",
     "notices": "What one is told: that something happened, never what of whom; letters to citizens.",
     "break-glass": "An emergency: the little that one sees without consent, and who reviews it.",
+    "deaths": "When somebody dies: what closes, and what is asked of the file afterwards.",
     "threads": "Sealed conversations about one patient in one category.",
     "messages": "Messages: posting, correcting, retracting, and one's own contributions.",
     "clients": "Integrations: which there are, with which keys and scopes.",

@@ -1,6 +1,6 @@
 """Tables of what is open to whom: the grants, what they were, and who stands in for whom."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -140,3 +140,42 @@ class BreakGlassCase(SQLModel, table=True):
     access_id: UUID = Field(primary_key=True)
     member_id: UUID
     patient_id: UUID
+
+
+class Death(SQLModel, table=True):
+    """That a subject died, as somebody recorded it; undone by somebody else when it was a mistake."""
+
+    __tablename__ = "death"
+    __table_args__ = (
+        ForeignKeyConstraint(["case_id", "patient_id"], ["subject.case_id", "subject.patient_id"]),
+        Index("uq_death", "case_id", "patient_id", unique=True, postgresql_where=text("undone_at is null")),
+    )
+    case_id: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    patient_id: UUID
+    died_on: date
+    recorded_by_account_id: UUID = Field(foreign_key="account.id")
+    recorded_by_engagement_id: UUID = Field(foreign_key="engagement.id")
+    recorded_at: datetime = Field(sa_type=INSTANT)
+    undone_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    undone_by_account_id: UUID | None = Field(default=None, foreign_key="account.id")
+    undone_by_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
+    undo_reason_sealed: bytes | None = Field(default=None, sa_type=SEALED)
+
+
+class AfterDeathRequest(SQLModel, table=True):
+    """Who asked to see something of somebody who died, on which ground, and what the case manager decided."""
+
+    __tablename__ = "after_death_request"
+    __table_args__ = (ForeignKeyConstraint(["case_id", "patient_id"], ["subject.case_id", "subject.patient_id"]),)
+    case_id: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    patient_id: UUID
+    ground: str = Field(sa_type=TEXT)
+    granted: bool
+    requester_sealed: bytes = Field(sa_type=SEALED)
+    reason_sealed: bytes = Field(sa_type=SEALED)
+    given_sealed: bytes | None = Field(default=None, sa_type=SEALED)
+    recorded_by_account_id: UUID = Field(foreign_key="account.id")
+    recorded_by_engagement_id: UUID = Field(foreign_key="engagement.id")
+    recorded_at: datetime = Field(sa_type=INSTANT)

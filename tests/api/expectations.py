@@ -266,6 +266,17 @@ OPERATIONS = {
     "reviewBreakGlass": Expected(
         "post", "/break-glass/{breakGlassId}/review", ROLE, "break-glass:review", "identification", UPDATE, 201
     ),
+    "recordDeath": Expected("post", "/cases/{caseId}/deaths", CASE, "death:record", "case", CREATE, 201),
+    "listDeaths": Expected("get", "/cases/{caseId}/deaths", CASE, "death:list", "case", READ, 200),
+    "undoDeath": Expected(
+        "post", "/cases/{caseId}/deaths/{deathId}/undoing", CASE, "death:undo", "case", UPDATE, 201
+    ),
+    "decideAfterDeathRequest": Expected(
+        "post", "/cases/{caseId}/after-death-requests", CASE, "after-death:decide", "case", CREATE, 201
+    ),
+    "listAfterDeathRequests": Expected(
+        "get", "/cases/{caseId}/after-death-requests", CASE, "after-death:list", "case", READ, 200
+    ),
     "listContributions": Expected("get", "/contributions", SELF, "contribution:list", "case", READ, 200),
     "listEngagements": Expected(
         "get", "/organisations/{organisationId}/engagements", ROLE, "engagement:list", "directory", READ, 200

@@ -142,6 +142,7 @@ class Room(Table):
             "replacementId": ABSENT,
             "clientId": ABSENT,
             "noticeId": ABSENT,
+            "deathId": ABSENT,
             "breakGlassId": ABSENT,
             "identityId": ABSENT,
             "reportId": ABSENT,

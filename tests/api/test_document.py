@@ -59,6 +59,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         if parameter["name"] == "Idempotency-Key"
     }
     assert keyed == {
+        *("recordDeath", "undoDeath", "decideAfterDeathRequest"),
         *("breakGlass", "confirmBreakGlass", "endBreakGlass", "reviewBreakGlass"),
         *("registerPatient", "openCase", "inviteMember", "acceptInvitation", "recordPublicTask", "giveConsent"),
         "registerClient",

@@ -75,6 +75,9 @@ ALLOWED: dict[str, set[str]] = {
     "listContributions": FOLK,
     **dict.fromkeys(("listNotices", "markNoticeRead"), EVERYBODY - {"integration"}),
     "readLetter": PROFESSIONALS,
+    **dict.fromkeys(
+        ("recordDeath", "listDeaths", "undoDeath", "decideAfterDeathRequest", "listAfterDeathRequests"), PROFESSIONALS
+    ),
     **dict.fromkeys(("breakGlass", "confirmBreakGlass"), PROFESSIONALS - {"poh", "social-worker"}),
     "endBreakGlass": PROFESSIONALS - {"social-worker"},
     **dict.fromkeys(("listBreakGlass", "readBreakGlass"), PROFESSIONALS | {"citizen", "privacy-officer"}),
@@ -126,6 +129,7 @@ COLLEAGUE: Json = {"name": {"given": "Wil", "family": "Kok"}, "role": "gp", "pro
 BODIES: dict[str, Json] = {
     "breakGlass": {"bsn": "999990019", "reasonCode": "life-threatening", "reason": "Bewusteloos, alleen thuis."},
     "reviewBreakGlass": {"verdict": "justified", "remarks": "Gezien de melding terecht."},
+    "undoDeath": {"reason": "Verkeerde persoon."},
     "registerPatient": {"bsn": "999990019", "name": NAME, "birthDate": "1950-01-31", "neighbourhood": "limmel"},
     "searchPatients": {"family": "Lemmens", "birthDate": "1941-03-02"},
     "refuseInvitation": {"reason": "no-time"},
@@ -211,6 +215,10 @@ async def body_of(room: Room, name: str) -> Json | None:
         "startReplacement": lambda: _known(replacement_body()),
         "nameDossierKeeper": lambda: _known({"engagementId": str(BY_KEY["poh-youth"].engagement_id)}),
         "registerSubstitute": lambda: _known({"engagementId": str(BY_KEY["gp-other"].engagement_id)}),
+        "recordDeath": lambda: _known(death_body(room)),
+        "decideAfterDeathRequest": lambda: _known(
+            {**AFTER_DEATH, "patientId": room.ids.get("unlinked", room.patient_id)}
+        ),
         "openThread": lambda: _known({"patientId": room.patient_id, "category": CARE, "title": "Titel"}),
     }
     if name in more:
@@ -227,6 +235,14 @@ def speaking_body(patient_id: str) -> Json:
         "evidence": {"code": "birth-certificate", "text": "Akte gezien."},
         "validFrom": "2020-01-31T09:30:00Z",
     }
+
+
+AFTER_DEATH: Json = {"requester": "Haar zus", "ground": "none", "reason": "Geen belang.", "given": None}
+
+
+def death_body(room: Room) -> Json:
+    """Return the body of a death of somebody of whom no other test needs anything."""
+    return {"patientId": room.ids.get("unlinked", room.patient_id), "diedOn": "2026-01-31"}
 
 
 def replacement_body(**more: object) -> Json:
@@ -526,8 +542,20 @@ ABOUT_A_CHILD = (
     *("recordRepresentation", "listRepresentations", "endRepresentation", "issueRepresentativeCode"),
     *("withhold", "endWithholding"),
 )
-ELSEWHERE = ("issueActivationCode", "addSubject", *ABOUT_A_CHILD)
+ABOUT_THE_DEAD = ("recordDeath", "undoDeath", "decideAfterDeathRequest", "listAfterDeathRequests")
+ELSEWHERE = ("issueActivationCode", "addSubject", *ABOUT_A_CHILD, *ABOUT_THE_DEAD)
 """Operations that the matrix asks in a case of their own."""
+
+
+async def _died(room: Room, name: str) -> tuple[Caller, str]:
+    """Somebody in a case of their own, dead unless that is to be recorded; the practice nurse manages it."""
+    gp, ids = await letting_in.unlinked(room)
+    body = await room.member_body("poh", caseRole="casemanager", directTreatment=True)
+    await gp.made(f"/cases/{ids['caseId']}/members", body)
+    if name != "recordDeath":
+        ids["deathId"] = str((await gp.made(f"/cases/{ids['caseId']}/deaths", death_body(room)))["id"])
+    return (gp if name == "recordDeath" else await room.as_("poh")), target(room, OPERATIONS[name], **ids)
+
 
 READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     **dict.fromkeys(ABOUT_A_CHILD, _child),
@@ -568,6 +596,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     **dict.fromkeys(("markNoticeRead", "readLetter"), _notice),
     **dict.fromkeys(("readBreakGlass", "endBreakGlass", "reviewBreakGlass"), _emergency),
     "confirmBreakGlass": _waiting,
+    **dict.fromkeys(ABOUT_THE_DEAD, _died),
     **{name: _organisation for name, one in OPERATIONS.items() if one.action.startswith("organisation:")},
     "listOrganisations": _plain,
     **{name: _team for name, one in OPERATIONS.items() if one.action.startswith(("team:", "team-member:"))},

@@ -151,6 +151,7 @@ CROSSING = {
             *("seat_in_emergency", "settles_emergency", "sits", "stands_beside"),
             *("acts_for", "engage_relative", "may_let_in", "represents", "said_about", "say_of", "seat_joined"),
             *("shows_representative", "speaks_as"),
+            *("cases_elsewhere", "has_died", "may_record_death", "record_death", "undo_death"),
             *("end_notices", "notice_channel", "notice_for_me", "notify"),
             *("succeed_consent", "table_company"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),

@@ -17,6 +17,7 @@ PRIVILEGES = {
         access_grant: select
         account_handover: delete, insert, select
         account_registration: insert, select, update(number)
+        after_death_request: insert, select
         alembic_version: select
         audit_event: insert, select
         break_glass: insert, select(account_id, citizen_told_from, confirmed_by_account_id,
@@ -32,6 +33,7 @@ PRIVILEGES = {
             withdrawal_representation_id, withdrawn_at, withdrawn_by_engagement_id)
         consent_decision: insert, select
         consent_recipient: insert, select
+        death: select
         disclosure: insert, select
         dossier_keeper: delete, insert, select
         emergency_access: select
