@@ -6,8 +6,8 @@ that looks through the case, whether its reader had a part in that consent, and 
 
 from alembic import op
 
-revision = "0034"
-down_revision = "0033"
+revision = "0035"
+down_revision = "0034"
 
 
 def upgrade() -> None:
