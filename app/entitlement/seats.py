@@ -141,6 +141,9 @@ async def invite(db: AsyncSession, permit: CasePermit, invitation: Invitation, *
     person = await identity.invitee(db, invitation.account_id, now=permit.now)
     if person is None or person.role not in PARTICIPANTS or person.role is Role.CITIZEN:
         raise Invalid(Fault("/accountId", "not-found", "There is no such account that can be a member."))
+    if person.role is Role.REPRESENTATIVE or invitation.case_role is CaseRole.WETTELIJK_VERTEGENWOORDIGER:
+        # A seat taken otherwise would show one parent to the other.
+        raise Invalid(Fault("/accountId", "by-representation", "Representatives sit by a recorded representation."))
     if invitation.case_role is CaseRole.PATIENT:
         raise Invalid(Fault("/caseRole", "not-allowed", "The citizen sits at the table without an invitation."))
     if invitation.direct_treatment and not (person.role in TREATING and person.domain in DOMAIN_OF_TREATMENT):

@@ -217,6 +217,9 @@ async def test_only_who_answers_for_the_case_records_and_ends_a_representation(i
     path = f"/cases/{home.case_id}/representations"
     body = representation(home.patient_id, MOTHER)
     assert (await worker.post(path, body)).status_code == 403
+    account = {"accountId": str(BY_KEY[MOTHER].account_id), "reasonCode": "youth-family"}
+    invited = await gp.post(f"/cases/{home.case_id}/members", {**account, "caseRole": "deelnemer"})
+    assert faults_of(invited) == {"/accountId": "by-representation"}
     own = {**body, "representative": {"accountId": str(BY_KEY["gp"].account_id)}}
     assert (await gp.post(path, own)).status_code == 403
     made = await gp.made(path, body, Idempotency_Key="mother-1")
