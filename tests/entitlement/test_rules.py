@@ -280,10 +280,19 @@ def test_consent_between_two_of_one_domain_widens_nobody_s_table() -> None:
     assert cells(found, locum)[(Category.FUNCTIONAL_ADL, CARE)] is True
 
 
-def test_a_recipient_without_a_domain_opens_no_threads() -> None:
-    found = grants(GP, CARER, consents=[lifting(CARER)])
-    assert cells(found, CARER) == {**IMPLIED, (PARTICIPATION, CARE): True}
-    assert cells(found, GP) == cells(grants(GP), GP)
+def test_a_carer_reads_along_and_a_recipient_without_a_domain_opens_no_threads() -> None:
+    school = seat(8, Role.SCHOOL)
+    for recipient, writes in ((CARER, False), (school, True)):
+        found = grants(GP, recipient, consents=[lifting(recipient)])
+        assert cells(found, recipient) == {**IMPLIED, (PARTICIPATION, CARE): writes}
+        assert cells(found, GP) == cells(grants(GP), GP)
+
+
+def test_nothing_opens_on_whoever_does_not_take_part_or_longer_than_they_do() -> None:
+    ends = NOW + timedelta(days=9)
+    assert grants(WORKER, consents=[lifting(WORKER, patient_id=SON)]) == frozenset()
+    joined = grants(GP, subjects=(SubjectOf(SON, None, until=ends),))
+    assert {grant.period.end for grant in joined} == {ends}
 
 
 @pytest.mark.parametrize(
