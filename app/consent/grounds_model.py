@@ -66,6 +66,7 @@ class Exclusion(RecordedColumns, table=True):
             "case_id",
             "patient_id",
             "account_id",
+            "recorded_by_engagement_id",
             unique=True,
             postgresql_where=text("ended_at is null"),
         ),

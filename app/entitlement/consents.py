@@ -9,7 +9,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit, require_domain
-from app.access.vocabulary import Category, ConsentKind, Domain, Role
+from app.access.vocabulary import PROFESSIONALS, Category, ConsentKind, Domain, Role
 from app.consent import service as consent
 from app.consent.decisions import Status
 from app.consent.rules import (
@@ -305,14 +305,14 @@ async def withdraw_consent(
     Raises:
         NotFound: the permitted case has no such consent that the actor may read.
         AlreadyWithdrawn: a withdrawal is never moved or undone.
-        Forbidden: a person of a household would withdraw for another.
+        Forbidden: somebody of a household, or a carer whom it names, would withdraw for another.
         Invalid: the decision would lie in the future, or this is not who decides.
     """
     if wish.decided_at is not None and wish.decided_at > permit.now:
         raise Invalid(Fault("/decidedAt", "in-future", "A decision cannot lie in the future."))
     await store.lock_case(db, permit.case_id)
     row = await consent.find(db, permit, consent_id)
-    if permit.actor.role in (Role.CITIZEN, Role.REPRESENTATIVE):
+    if permit.actor.role not in PROFESSIONALS:
         _require_own(permit, row["patient_id"])
     own_word = "representative" if permit.actor.role is Role.REPRESENTATIVE else "patient"
     voice = await voice_of(

@@ -146,8 +146,8 @@ async def seat_joined(
 
 
 async def consent_audience(db: AsyncSession, case_id: CaseId, consent_id: ConsentId) -> Sequence[EngagementId]:
-    """Return the seated engagements an event about this consent concerns."""
-    statement = text("select consent_audience(:case, :consent)")
+    """Return the seated engagements an event about this consent concerns; nobody whom the citizen excluded."""
+    statement = text("select told_of_consent(:case, :consent)")
     return (await db.execute(statement, {"case": case_id, "consent": consent_id})).scalars().all()
 
 

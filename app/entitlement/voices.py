@@ -63,7 +63,11 @@ async def voice_of(
         wrong.append(Fault("/decidedBy/id", "missing", "Say which representation this rests on."))
     elif all(one.say.id != named for one in known):
         wrong.append(_nobody())
-    if decider != PATIENT and method == "digital_2fa" and (own is None or person != own.say.id):
+    if decider == PATIENT:
+        in_own_log_in = permit.actor.role is Role.REPRESENTATIVE or patient_id in permit.standing.subject_of
+    else:
+        in_own_log_in = own is not None and person == own.say.id
+    if method == "digital_2fa" and not in_own_log_in:
         wrong.append(Fault("/method", "not-own-login", "One decides digitally in one's own log-in."))
     if wrong:
         raise Invalid(*wrong)

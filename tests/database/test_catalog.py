@@ -152,6 +152,7 @@ CROSSING = {
             *("acts_for", "engage_relative", "may_let_in", "represents", "said_about", "say_of", "seat_joined"),
             *("shows_representative", "speaks_as"),
             *("cases_elsewhere", "has_died", "may_record_death", "record_death", "undo_death"),
+            *("is_that_patient", "kept_away", "told_of_consent"),
             *("end_notices", "notice_channel", "notice_for_me", "notify"),
             *("succeed_consent", "table_company"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
