@@ -136,6 +136,9 @@ def test_who_speaks_for_all_is_manager_opener_or_the_only_subject(
     [
         (GP, Action.ACTIVATION_ISSUE),
         (GP, Action.SAFE_CONTACT_RECORD),
+        (GP, Action.REPRESENTATION_LIST),
+        (GP, Action.WITHHOLDING_RECORD),
+        (GP, Action.WITHHOLDING_END),
         (GP, Action.OPENING_RECORD),
         (Role.SPECIALIST, Action.OPENING_END),
     ],
@@ -147,6 +150,44 @@ def test_who_stands_in_or_broke_the_glass_leaves_these_to_members(role: Role, ac
     assert answer(role, action, outside()) == GONE
 
 
+@pytest.mark.parametrize("action", [Action.REPRESENTATION_RECORD, Action.REPRESENTATION_END, Action.SUBJECT_ADD])
+@pytest.mark.parametrize(
+    ("who", "standing", "expected"),
+    [
+        ("the case manager", seated(manages=True), YES),
+        ("who opened it and sits", seated(opened_by_me=True), YES),
+        ("who opened it, left, and stands in for another", instead(opened_by_me=True), NO),
+        ("a manager who is there by breaking the glass", seated(manages=True, emergency=True), NO),
+        ("any other member", seated(), NO),
+        ("who is not there", outside(manages=True), GONE),
+    ],
+)
+def test_who_represents_and_who_joins_is_recorded_by_whoever_answers_for_the_case(
+    who: str, standing: Standing, expected: str, action: Action
+) -> None:
+    assert answer(GP, action, standing) == expected, who
+
+
+@pytest.mark.parametrize(
+    ("who", "role", "standing", "death", "afterwards"),
+    [
+        ("the case manager", NURSE, seated(manages=True), YES, YES),
+        ("the GP", GP, seated(), YES, NO),
+        ("a nurse", NURSE, seated(), NO, NO),
+        ("a GP who stands in", GP, instead(), NO, NO),
+        ("a GP who broke the glass", GP, seated(emergency=True), NO, NO),
+        ("who is not there", GP, outside(), GONE, GONE),
+    ],
+)
+def test_a_death_is_recorded_by_manager_or_gp_and_what_follows_decided_by_the_manager(
+    who: str, role: Role, standing: Standing, death: str, afterwards: str
+) -> None:
+    for action in (Action.DEATH_RECORD, Action.DEATH_UNDO):
+        assert answer(role, action, standing) == death, who
+    for action in (Action.AFTER_DEATH_DECIDE, Action.AFTER_DEATH_LIST):
+        assert answer(role, action, standing) == afterwards, who
+
+
 def test_the_list_of_members_is_there_for_whoever_reads_the_network_of_somebody() -> None:
     network = Cell(PIET, Category.CONTACT_NETWORK, Domain.SOCIAL)
     assert answer(CARER, Action.MEMBER_LIST, seated(WRITES, right(network, may_write=False))) == YES
@@ -156,6 +197,7 @@ def test_the_list_of_members_is_there_for_whoever_reads_the_network_of_somebody(
 
 # consent
 
+FOR_HER = {"represents": frozenset({PILLS.patient_id})}
 ON_THE_CITIZENS_WORD = [
     Action.CONSENT_ASK,
     Action.CONSENT_BUNDLE_USE,
@@ -175,6 +217,12 @@ RECORDING = [
 ]
 
 
+REPRESENTING = [
+    ("whoever represents her says it for her", Role.REPRESENTATIVE, seated(**FOR_HER), YES),
+    ("a representative says nothing for others", Role.REPRESENTATIVE, seated(), NO),
+]
+
+
 @pytest.mark.parametrize("action", ON_THE_CITIZENS_WORD)
 @pytest.mark.parametrize(("said", "role", "standing", "expected"), RECORDING)
 def test_the_citizen_s_word_is_taken_from_herself_or_written_down_by_a_seated_professional(
@@ -184,8 +232,16 @@ def test_the_citizen_s_word_is_taken_from_herself_or_written_down_by_a_seated_pr
     assert answer(role, action, replace(standing, member_status=None, stands_in=False)) == GONE
 
 
+@pytest.mark.parametrize("action", [Action.CONSENT_ASK, Action.CONSENT_GIVE, Action.CONSENT_BUNDLE_USE])
+@pytest.mark.parametrize(("said", "role", "standing", "expected"), REPRESENTING)
+def test_consent_is_asked_and_given_by_whoever_represents_the_citizen_too(
+    said: str, role: Role, standing: Standing, expected: str, action: Action
+) -> None:
+    assert answer(role, action, standing) == expected, said
+
+
 @pytest.mark.parametrize("action", [Action.CONSENT_DECIDE, Action.CONSENT_EXTEND, Action.CONSENT_RENEW])
-@pytest.mark.parametrize(("said", "role", "standing", "expected"), RECORDING)
+@pytest.mark.parametrize(("said", "role", "standing", "expected"), [*RECORDING, *REPRESENTING])
 def test_a_consent_is_decided_widened_and_renewed_by_whoever_may_read_and_record_it(
     said: str, role: Role, standing: Standing, expected: str, action: Action
 ) -> None:
@@ -201,10 +257,11 @@ def test_a_consent_that_one_may_not_read_is_not_there(action: Action) -> None:
     assert answer(CARER, action, outside(entity=Entity(readable=True))) == GONE
 
 
-def test_a_recorder_lifts_the_secrecy_of_the_own_domain_and_the_citizen_that_of_any() -> None:
+def test_a_recorder_lifts_the_secrecy_of_the_own_domain_and_who_speaks_for_the_citizen_that_of_any() -> None:
     nurse, citizen = actor(NURSE, domain=Domain.CARE), actor(CITIZEN, domain=None)
     policy.require_domain(nurse, [Domain.CARE], seated())
     policy.require_domain(citizen, list(Domain), seated(**ABOUT_ME))
+    policy.require_domain(actor(Role.REPRESENTATIVE, domain=None), list(Domain), seated(**FOR_HER))
     for named in ([Domain.SOCIAL], [Domain.CARE, Domain.YOUTH]):
         with pytest.raises(Forbidden, match=r"^You may record consent for the domain of your own engagement only\.$"):
             policy.require_domain(nurse, named, seated())
@@ -322,6 +379,11 @@ def test_a_factor_is_fresh_for_a_quarter_of_an_hour_to_the_moment() -> None:
     assert timedelta(minutes=15).total_seconds() == FRESH_SECONDS
 
 
+def test_breaking_the_glass_of_a_case_needs_a_fresh_factor_too() -> None:
+    assert answer(GP, Action.BREAK_GLASS_USE, seated()) == YES
+    assert answer(GP, Action.BREAK_GLASS_USE, seated(), authenticated_at=NOW - HOUR) == NEEDS_A_FACTOR
+
+
 # the permit
 
 
@@ -436,6 +498,12 @@ def test_no_message_is_taken_from_an_office_or_from_behind_a_locked_screen() -> 
 
 
 # what one holds
+
+
+def test_one_speaks_for_oneself_and_for_whom_one_represents() -> None:
+    both = seated(subject_of=frozenset({PILLS.patient_id}), represents=frozenset({PIET}))
+    assert both.speaks_for == {PILLS.patient_id, PIET}
+    assert seated().speaks_for == frozenset()
 
 
 def test_a_new_thread_is_opened_by_any_right_in_force_however_late_it_began() -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from app.access.vocabulary import Category, ConsentKind, Domain, Purpose, Role
+from app.consent.carers import Level
 from app.consent.deciders import Capacity
 from app.consent.rules import (
     Chair,
@@ -131,6 +132,51 @@ PAST = [("/validUntil", "past", "The end must lie after the start and in the fut
 )
 def test_whoever_asks_a_consent_hears_what_is_wrong_with_it(said: str, terms: Terms, expected: Said) -> None:
     assert told(terms) == expected, said
+
+
+TO_THE_CARER = NamedRecipient(T.MEMBER, CARER.member_id)
+AGENDA = (Category.PRACTICAL_COORDINATION,)
+PLAN = (*AGENDA, Category.PLAN_GOALS_ACTIONS, Category.CONTACT_NETWORK, Category.MDO_REPORT)
+NOT_A_CARER = ("not-a-carer", "A level is for one informal carer, by member.")
+OTHER_LEVEL = [("/categories", "other-level", "These are not the categories of this level.")]
+
+
+@pytest.mark.parametrize(
+    ("said", "level", "categories", "recipients", "expected"),
+    [
+        ("the agenda is appointments", Level.AGENDA, AGENDA, (TO_THE_CARER,), []),
+        ("the plan is the plan besides", Level.PLAN, PLAN, (TO_THE_CARER,), []),
+        ("chosen is the plan and more", Level.CHOSEN, (*PLAN, Category.MEDICATION), (TO_THE_CARER,), []),
+        ("the agenda is no plan", Level.AGENDA, PLAN, (TO_THE_CARER,), OTHER_LEVEL),
+        ("the plan is more than the agenda", Level.PLAN, AGENDA, (TO_THE_CARER,), OTHER_LEVEL),
+        ("the plan is no more than the plan", Level.PLAN, (*PLAN, Category.ZRM), (TO_THE_CARER,), OTHER_LEVEL),
+        ("who chooses chooses something", Level.CHOSEN, PLAN, (TO_THE_CARER,), OTHER_LEVEL),
+        ("a level is not for a nurse", Level.AGENDA, AGENDA, (TO_ANNE,), [("/recipients/0", *NOT_A_CARER)]),
+        (
+            "a level is not for whoever cares",
+            Level.AGENDA,
+            AGENDA,
+            (TO_THE_CARER, NamedRecipient(T.ROLE, role=Role.INFORMAL_CARER)),
+            [("/recipients/1", *NOT_A_CARER)],
+        ),
+        (
+            "nor for whoever is not there, who is told that alone",
+            Level.AGENDA,
+            AGENDA,
+            (NamedRecipient(T.MEMBER, ELSEWHERE),),
+            [("/recipients/0", *NOT_HERE)],
+        ),
+        ("without a level a carer is asked about anything", None, PLAN, (TO_THE_CARER,), []),
+    ],
+)
+def test_a_level_is_for_one_informal_carer_and_names_its_categories(
+    said: str,
+    level: Level | None,
+    categories: tuple[Category, ...],
+    recipients: tuple[NamedRecipient, ...],
+    expected: Said,
+) -> None:
+    assert told(asked(carer_level=level, categories=categories, recipients=recipients)) == expected, said
 
 
 def test_everything_that_is_wrong_is_said_at_once_in_the_order_of_the_fields() -> None:
