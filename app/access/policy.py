@@ -129,10 +129,7 @@ class Standing:
 
     @property
     def sits(self) -> bool:
-        """Whether the actor is an accepted member by invitation.
-
-        Whoever stands in reads and posts, whoever is there in an emergency reads; neither decides anything else.
-        """
+        """Whether the actor is an accepted member; whoever stands in, or is there in emergency, decides nothing."""
         return self.member_status is MemberStatus.ACCEPTED and not self.emergency
 
     @property
@@ -326,6 +323,9 @@ _WRITING = frozenset({Action.MESSAGE_POST, Action.THREAD_TYPING, Action.MESSAGE_
 _DECIDING = frozenset({Action.CONSENT_DECIDE, Action.CONSENT_EXTEND, Action.CONSENT_RENEW})
 _ON_CONSENTS = _DECIDING | {Action.CONSENT_PREVIEW, Action.CONSENT_READ, Action.CONSENT_WITHDRAW}
 _BY_WHO_ANSWERS = frozenset({Action.REPRESENTATION_RECORD, Action.REPRESENTATION_END, Action.SUBJECT_ADD})
+_BY_WHO_OVERSEES = frozenset(
+    {Action.MEMBER_INVITE, Action.MOVE_RECORD, Action.PUBLIC_TASK_END, Action.PUBLIC_TASK_RECORD}
+)
 _BY_WHO_SITS = frozenset(
     {
         Action.ACTIVATION_ISSUE,
@@ -371,7 +371,7 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return None if standing.entity.readable else NotFound()
     if action is Action.MEMBER_LIST:
         return None if standing.holds_category(Category.CONTACT_NETWORK, now) else NotFound()
-    if action in (Action.MEMBER_INVITE, Action.PUBLIC_TASK_RECORD, Action.PUBLIC_TASK_END):
+    if action in _BY_WHO_OVERSEES:
         return None if standing.oversees else Forbidden()
     if action in _BY_WHO_SITS:
         return None if standing.sits else Forbidden()

@@ -1,16 +1,18 @@
 """Messages: posting (through the appender), reading, correcting, retracting, and what one wrote oneself."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from app.access.vocabulary import Action, Ground, MessageKind
 from app.api.bodies import Body, Text
-from app.api.deps import AppendContext, CaseContext, SelfContext, case_touch
+from app.api.deps import AppendContext, CaseContext, Page, SelfContext, case_touch
 from app.api.edge import OperationRoute
-from app.api.operations import MESSAGE, THREAD, Content, MessageIdPath, Out, Scope, ThreadIdPath, operation
+from app.api.operations import MESSAGE, THREAD, Content, MessageIdPath, Out, Query, Scope, ThreadIdPath, operation
 from app.api.schemas import At, AuthorRef, PageQuery, author_ref, before, next_cursor, no_cursor, open_cursor
 from app.audit import service as audit
 from app.audit.records import ActionCode, Outcome, Record, Touch, who
@@ -25,6 +27,9 @@ from app.threads.service import MessageInfo
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["messages"])
 
 MESSAGE_TEXT = Text(1, 8000)
+EXPORT_PAGE = 500
+"""How many contributions one transaction of an export reads, and records as read."""
+EXPORT_MEDIA = "application/x-ndjson"
 
 
 class MessageIn(Body):
@@ -264,19 +269,44 @@ async def list_contributions(ctx: SelfContext, query: ContributionsQuery) -> Con
     )
     shown = found[: query.limit]
     people = await ctx.services.directory.people(info.author for info in shown)
-    ctx.touch(
-        *(
-            Touch(
-                "message",
-                info.id,
-                CaseId(info.case_id),
-                info.patient_id,
-                info.category,
-                info.domain,
-                ground=Ground.AUTHOR,
-            )
-            for info in shown
-        )
-    )
+    ctx.touch(*map(_own, shown))
     cursor = next_cursor(ctx, shown[-1].at, shown[-1].id, label) if len(found) > query.limit else None
     return ContributionsOut(items=contribution_outs(shown, people), next_cursor=cursor)
+
+
+def _own(info: MessageInfo) -> Touch:
+    return Touch(
+        "message",
+        info.id,
+        CaseId(info.case_id),
+        info.patient_id,
+        info.category,
+        info.domain,
+        ground=Ground.AUTHOR,
+    )
+
+
+class ContributionsExportQuery(Query):
+    """Of which case; of all when absent."""
+
+    case_id: UUID | None = None
+
+
+@router.get(
+    "/contribution-exports",
+    response_class=Response,
+    responses={200: {"content": {EXPORT_MEDIA: {"schema": {"type": "string"}}}}},
+)
+@operation(Scope.SELF, Action.CONTRIBUTION_EXPORT, ActionCode.READ, Content.CASE, exports=True)
+async def export_contributions(ctx: SelfContext, query: ContributionsExportQuery) -> None:
+    """Export what one wrote oneself as lines of JSON, newest first, also after one's rights have ended."""
+    position: tuple[datetime, UUID] | None = ctx.position
+    found = await threads.contributions(
+        ctx.db, ctx.permit, ctx.crypto, case_id=query.case_id, before=position, limit=EXPORT_PAGE + 1
+    )
+    shown = found[:EXPORT_PAGE]
+    people = await ctx.services.directory.people(info.author for info in shown)
+    ctx.touch(*map(_own, shown))
+    lines = [one.model_dump_json(by_alias=True).encode() + b"\n" for one in contribution_outs(shown, people)]
+    after = (shown[-1].at, shown[-1].id) if len(found) > EXPORT_PAGE else None
+    ctx.page = Page(b"".join(lines), EXPORT_MEDIA, "contributions.ndjson", after)

@@ -179,3 +179,19 @@ class AfterDeathRequest(SQLModel, table=True):
     recorded_by_account_id: UUID = Field(foreign_key="account.id")
     recorded_by_engagement_id: UUID = Field(foreign_key="engagement.id")
     recorded_at: datetime = Field(sa_type=INSTANT)
+
+
+class Move(SQLModel, table=True):
+    """In which municipality a subject lives from a day on."""
+
+    __tablename__ = "move"
+    __table_args__ = (ForeignKeyConstraint(["case_id", "patient_id"], ["subject.case_id", "subject.patient_id"]),)
+    case_id: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    patient_id: UUID
+    municipality_code: str = Field(sa_type=TEXT)
+    moved_on: date
+    moved_at: datetime = Field(sa_type=INSTANT)
+    recorded_by_account_id: UUID = Field(foreign_key="account.id")
+    recorded_by_engagement_id: UUID = Field(foreign_key="engagement.id")
+    recorded_at: datetime = Field(sa_type=INSTANT)

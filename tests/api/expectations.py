@@ -277,6 +277,8 @@ OPERATIONS = {
     "listAfterDeathRequests": Expected(
         "get", "/cases/{caseId}/after-death-requests", CASE, "after-death:list", "case", READ, 200
     ),
+    "recordMove": Expected("post", "/cases/{caseId}/moves", CASE, "move:record", "case", CREATE, 201),
+    "exportContributions": Expected("get", "/contribution-exports", SELF, "contribution:export", "case", READ, 200),
     "listContributions": Expected("get", "/contributions", SELF, "contribution:list", "case", READ, 200),
     "listEngagements": Expected(
         "get", "/organisations/{organisationId}/engagements", ROLE, "engagement:list", "directory", READ, 200
@@ -369,7 +371,7 @@ OPERATIONS = {
     "issueTicket": Expected("post", "/realtime-tickets", SELF, "realtime-ticket:issue", "none", EXECUTE, 201),
 }
 
-EXPORTS = {"exportRegister"}
+EXPORTS = {"exportRegister", "exportContributions"}
 """Operations that answer with a file instead of JSON."""
 
 SCIM = {

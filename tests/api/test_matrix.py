@@ -16,7 +16,7 @@ import pytest
 from app.identity.demo import BY_KEY, NURSING, PRACTICE, TEAM_ID
 from app.notices.kinds import Citizen, NoticeKind
 from tests.api import letting_in
-from tests.api.expectations import CASE, OPERATIONS, PUBLIC, Expected
+from tests.api.expectations import CASE, EXPORTS, OPERATIONS, PUBLIC, Expected
 from tests.api.room import ABSENT, CARE, DECIDED, NAME, Room, another, problem_of
 from tests.clients import new_key, public, register
 from tests.notices.telling import tell
@@ -73,6 +73,7 @@ ALLOWED: dict[str, set[str]] = {
     "listCases": FOLK,
     "listInvitations": FOLK,
     "listContributions": FOLK,
+    "exportContributions": FOLK,
     **dict.fromkeys(("listNotices", "markNoticeRead"), EVERYBODY - {"integration"}),
     "readLetter": PROFESSIONALS,
     **dict.fromkeys(
@@ -215,6 +216,7 @@ async def body_of(room: Room, name: str) -> Json | None:
         "startReplacement": lambda: _known(replacement_body()),
         "nameDossierKeeper": lambda: _known({"engagementId": str(BY_KEY["poh-youth"].engagement_id)}),
         "registerSubstitute": lambda: _known({"engagementId": str(BY_KEY["gp-other"].engagement_id)}),
+        "recordMove": lambda: _known({"patientId": room.patient_id, "municipalityCode": "1507", "on": "2126-01-31"}),
         "recordDeath": lambda: _known(death_body(room)),
         "decideAfterDeathRequest": lambda: _known(
             {**AFTER_DEATH, "patientId": room.ids.get("unlinked", room.patient_id)}
@@ -613,7 +615,7 @@ def assert_described(room: Room, one: Expected, answer: httpx.Response) -> None:
     if one.status == 204:
         assert answer.content == b""
         return
-    if one.path == OPERATIONS["exportRegister"].path:
+    if one in [OPERATIONS[name] for name in EXPORTS]:
         assert answer.headers["content-type"] in described["content"]
         return
     schema = described["content"]["application/json"]["schema"]

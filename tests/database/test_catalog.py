@@ -151,6 +151,7 @@ CROSSING = {
             *("seat_in_emergency", "settles_emergency", "sits", "stands_beside"),
             *("acts_for", "engage_relative", "may_let_in", "represents", "said_about", "say_of", "seat_joined"),
             *("shows_representative", "speaks_as"),
+            "end_tasks_of_the_moved",
             *("cases_elsewhere", "has_died", "may_record_death", "record_death", "undo_death"),
             *("is_that_patient", "kept_away", "told_of_consent"),
             *("end_notices", "notice_channel", "notice_for_me", "notify"),

@@ -55,6 +55,7 @@ PRIVILEGES = {
         workplace: insert, select(created_at, ended_at, id, name, organisation_id)
         login_session: select
         member: insert, select, update(decided_at, ended_at, history_from_seq, status)
+        move: insert, select
         notice: select, update(read_at)
         organisation: insert, select, update(agb, agreement_on, agreement_reference, kvk, merged_into_id,
             municipality_code, name, oin, status, ura)
