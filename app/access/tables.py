@@ -163,6 +163,7 @@ _RESETTERS = _ADMINS | {Role.PRIVACY_OFFICER, Role.GP}
 ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
         Action.ACCESS_REPLAY: _WATCHERS,
+        Action.ACCESS_LOG_READ: frozenset({Role.CITIZEN}),
         Action.ACCOUNT_LIST: PROFESSIONALS,
         Action.ACTIVATION_ISSUE: PROFESSIONALS,
         Action.ACTIVATION_USE: frozenset({Role.CITIZEN}),
@@ -191,6 +192,7 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.CONSENT_PREVIEW: _CASE_FOLK,
         Action.CONSENT_READ: _CASE_FOLK,
         Action.CONSENT_RENEW: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
+        Action.CONSENT_REQUEST_LIST: frozenset({Role.CITIZEN}),
         Action.CONSENT_TEXT_LIST: _EVERYONE,
         Action.CONSENT_WITHDRAW: _CASE_FOLK,
         Action.CONTRIBUTION_EXPORT: _CASE_FOLK,

@@ -216,6 +216,7 @@ class Action(StrEnum):
     """Everything an actor can do; the audit log stores the same strings."""
 
     ACCESS_REPLAY = "access:replay"
+    ACCESS_LOG_READ = "access-log:read"
     ACCOUNT_LIST = "account:list"
     ACTIVATION_ISSUE = "activation:issue"
     ACTIVATION_USE = "activation:use"
@@ -247,6 +248,7 @@ class Action(StrEnum):
     CONSENT_PREVIEW = "consent:preview"
     CONSENT_READ = "consent:read"
     CONSENT_RENEW = "consent:renew"
+    CONSENT_REQUEST_LIST = "consent-request:list"
     CONSENT_TEXT_LIST = "consent-text:list"
     CONSENT_WITHDRAW = "consent:withdraw"
     CONTRIBUTION_EXPORT = "contribution:export"

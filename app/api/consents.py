@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from app.access.labels import CATEGORIES, DOMAINS
 from app.access.vocabulary import Action, Category, Domain
 from app.api.consent_bodies import (
     ConsentIn,
@@ -47,10 +48,12 @@ class ConsentTextsOut(Out):
 
 
 class CellOut(Out):
-    """A category in a domain."""
+    """A category in a domain, also in everyday Dutch."""
 
     category: Category
+    label: str
     domain: Domain
+    domain_label: str
 
 
 class LossOut(Out):
@@ -160,7 +163,15 @@ async def preview_withdrawal(ctx: CaseContext, consent_id: ConsentIdPath) -> Pre
             LossOut(
                 person=person_ref(people[loss.engagement_id]),
                 patient_id=loss.patient_id,
-                cells=[CellOut(category=category, domain=domain) for category, domain in loss.cells],
+                cells=[
+                    CellOut(
+                        category=category,
+                        label=CATEGORIES[category].name,
+                        domain=domain,
+                        domain_label=DOMAINS[domain],
+                    )
+                    for category, domain in loss.cells
+                ],
             )
             for loss in losses
         ]

@@ -42,6 +42,7 @@ TAGS: Final = {
     "replacements": "Standing in for a colleague: a locum, a deputy, and who may.",
     "cases": "Cases about one person or one household, and who may see what in them.",
     "members": "Inviting to a case, accepting, refusing and leaving.",
+    "citizen": "The citizen's side: what is asked of me, who may see what and why, who looked.",
     "consents": "Consent of the patient: recording it, reading it, withdrawing it.",
     "representations": "Who speaks for a patient, on what evidence and until when; what is withheld from a parent.",
     "register": "Which consents there are in the region, for those who watch over them.",

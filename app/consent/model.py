@@ -29,6 +29,7 @@ class Consent(SQLModel, table=True):
             "valid_until",
             postgresql_where=text("status = 'active' and valid_until is not null"),
         ),
+        Index("ix_consent_reminder", "next_reminder_at", postgresql_where=text("status = 'active'")),
         Index("ix_consent_recorded", "recorded_at", "id"),
         Index("ix_consent_patient", "patient_id"),
     )
@@ -73,6 +74,7 @@ class Consent(SQLModel, table=True):
     refers_as: str | None = Field(default=None, sa_type=TEXT)
     superseded_at: datetime | None = Field(default=None, sa_type=INSTANT)
     review_months: int | None = Field(default=None, sa_type=SmallInteger)
+    next_reminder_at: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
 class ConsentRecipient(SQLModel, table=True):

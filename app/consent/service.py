@@ -14,6 +14,7 @@ from app.consent.deciders import regime_of
 from app.consent.decisions import Status
 from app.consent.model import Consent, ConsentDecision, ConsentRecipient
 from app.consent.question import Question
+from app.consent.reminders import next_reminder
 from app.consent.rules import Decision, Succession, Terms
 from app.consent.texts import BY_VERSION
 from app.core.errors import Conflict, NotFound
@@ -175,8 +176,13 @@ async def decide(
     status = question.status(said, permit.now)
     until, renew_on = question.end(row["valid_until"], permit.now, term)
     await store.settle(db, permit, row["id"], status=status, until=until, renew_on=renew_on)
-    if status is Status.ACTIVE and row["refers_as"] == Succession.RENEWAL:
-        await store.succeed(db, permit, row["id"])
+    if status is Status.ACTIVE:
+        ends = min((end for end in (until, row["valid_until"]) if end is not None), default=None)
+        start = max(row["valid_from"], permit.now)
+        first = next_reminder(start, ends, row["review_months"], permit.now)
+        await store.remind(db, permit, row["id"], at=first)
+        if row["refers_as"] == Succession.RENEWAL:
+            await store.succeed(db, permit, row["id"])
     return status
 
 

@@ -80,6 +80,12 @@ async def of_use(db: AsyncSession, permit: CasePermit, use_id: UUID) -> Sequence
     return (await db.execute(statement, {"case": permit.case_id, "use": use_id})).mappings().all()
 
 
+async def remind(db: AsyncSession, permit: CasePermit, consent_id: UUID, *, at: datetime | None) -> None:
+    """Say when the citizen is next reminded of an active consent."""
+    statement = text("select remind_of(:case, :consent, :at)")
+    await db.execute(statement, {"case": permit.case_id, "consent": consent_id, "at": at})
+
+
 async def succeed(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> None:
     """Let what a consent renews give way to it."""
     statement = text("select succeed_consent(:case, :consent)")

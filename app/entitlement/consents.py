@@ -34,6 +34,8 @@ from app.entitlement.rules import derive
 from app.entitlement.voices import Voice, judgement_faults, question_of, voice_of, withdrawal_faults
 from app.events import service as events
 from app.events.drafts import Draft, EventType, contacts, only
+from app.notices import service as notices
+from app.notices.kinds import Citizen, NoticeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,8 @@ async def _decided(
     if status is Status.ACTIVE and row["kind"] == ConsentKind.AGREE_TO_HELP:
         joined = await _sit_down(db, permit, row["patient_id"])
     change = await rederive(db, permit.case_id, now=permit.now)
+    if decision.method == "oral_recorded":
+        await _tell(db, permit, row, NoticeKind.ORAL_CONFIRMATION)
     if status is Status.ACTIVE:
         await _append(db, permit, EventType.CONSENT_GIVEN, row["id"], row["patient_id"], change, first=joined)
     return status
@@ -333,8 +337,16 @@ async def withdraw_consent(
         decided_at=wish.decided_at or permit.now,
         method=wish.method,
     )
+    await _tell(db, permit, row, NoticeKind.CONSENT_WITHDRAWN)
     change = await rederive(db, permit.case_id, now=permit.now)
     await _append(db, permit, EventType.CONSENT_WITHDRAWN, consent_id, row["patient_id"], change, concerned)
+
+
+async def _tell(db: AsyncSession, permit: CasePermit, row: RowMapping, kind: NoticeKind) -> None:
+    """Confirm to the citizen what somebody else recorded on their word, with how to undo it."""
+    if row["patient_id"] not in permit.standing.subject_of:
+        to = Citizen(row["patient_id"])
+        await notices.notify(db, case_id=permit.case_id, to=to, kind=kind, about=row["id"], now=permit.now)
 
 
 async def _append(

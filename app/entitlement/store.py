@@ -11,11 +11,12 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
 
-from app.access.policy import CasePermit, RolePermit
+from app.access.policy import CasePermit, RolePermit, SelfPermit
 from app.access.tables import POLICY_VERSION
 from app.core.ids import CaseId, ConsentId, EngagementId, MemberId
 
 Json = dict[str, Any]
+ASKED_MAX = 200
 
 _REPLACE = text("select replace_grants(:case, :removed, :added)").bindparams(
     bindparam("removed", type_=ARRAY(Uuid)), bindparam("added", type_=JSONB)
@@ -174,6 +175,55 @@ async def expire_consents(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapp
 async def end_lapsed_seats(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapping]:
     """End the seats of whoever broke the glass, once their time is over; return (member_id, engagement_id)."""
     return (await db.execute(text("select * from end_lapsed_seats(:case)"), {"case": case_id})).mappings().all()
+
+
+async def due_reminders(db: AsyncSession, now: datetime) -> Sequence[CaseId]:
+    """Return the cases in which a citizen is to be reminded of a consent."""
+    return (await db.execute(text("select due_reminders(:now)"), {"now": now})).scalars().all()
+
+
+async def reminders_of(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapping]:
+    """Return the consents of a case of which a reminder is due."""
+    return (await db.execute(text("select * from reminders_of(:case)"), {"case": case_id})).mappings().all()
+
+
+async def remind_of(db: AsyncSession, case_id: CaseId, consent_id: UUID, at: datetime | None) -> None:
+    """Say when the next reminder of a consent is due."""
+    statement = text("select remind_of(:case, :consent, :at)")
+    await db.execute(statement, {"case": case_id, "consent": consent_id, "at": at})
+
+
+async def who_looked(
+    db: AsyncSession,
+    permit: SelfPermit,
+    start: datetime,
+    end: datetime,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[RowMapping]:
+    """Return who looked at what is about the actor, newest first; like lines of one day come as the first of them."""
+    statement = text("select * from who_looked(:start, :end, cast(:at as timestamptz), cast(:last as text), :limit)")
+    at, last = before or (None, None)
+    values = {"start": start, "end": end, "at": at, "last": str(last) if last else None, "limit": limit}
+    return (await db.execute(statement, values)).mappings().all()
+
+
+async def asked_of(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]:
+    """Return what the actor is asked, newest first, with recipients by name or by the engagement behind a seat."""
+    statement = text(
+        "select c.id, c.case_id, c.patient_id, c.status, c.from_domains, c.categories, c.both_ways, c.purpose,"
+        " c.bundle, c.valid_until, c.recorded_at, c.recorded_by_engagement_id,"
+        " (select jsonb_agg(jsonb_build_object('type', r.type, 'name', coalesce(o.name, t.name), 'role', r.role,"
+        "                                      'engagement', m.engagement_id) order by r.ordinal)"
+        "    from consent_recipient r"
+        "    left join organisation o on r.type = 'organisation' and o.id = r.recipient_id"
+        "    left join team t on r.type = 'team' and t.id = r.recipient_id"
+        "    left join member m on r.type = 'member' and m.case_id = r.case_id and m.id = r.recipient_id"
+        "   where r.case_id = c.case_id and r.consent_id = c.id) as recipients"
+        "  from consent c where c.status in ('asked', 'proposed') and is_me(c.patient_id)"
+        " order by c.recorded_at desc, c.id desc limit :limit"
+    )
+    return (await db.execute(statement, {"limit": ASKED_MAX})).mappings().all()
 
 
 async def sweeping(db: AsyncSession) -> bool:

@@ -7,11 +7,15 @@ nothing.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid5
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who
+from app.consent.reminders import Reminder, due_reminder, next_reminder
 from app.core.clock import Clock
 from app.core.db import FAILURES, Database
 from app.core.ids import CaseId, ConsentId, EngagementId, PatientId
@@ -20,6 +24,8 @@ from app.entitlement.derivation import rederive
 from app.entitlement.emergencies import departures
 from app.events import service as events
 from app.events.drafts import Draft, EventType, only
+from app.notices import service as notices
+from app.notices.kinds import Citizen, Managers, NoticeKind
 
 SWEEP_SECONDS = 1.0
 OnSwept = Callable[[CaseId], Awaitable[None]]
@@ -35,7 +41,8 @@ async def sweep(database: Database, clock: Clock, on_swept: OnSwept, *, source: 
         if not await store.sweeping(db):
             return
         now = await store.enter_as_time(db, clock())
-        for case_id in await store.lapsed(db, now):
+        due = [*await store.lapsed(db, now), *await store.due_reminders(db, now)]
+        for case_id in dict.fromkeys(due):
             try:
                 changed = await _sweep_case(database, clock, case_id, source=source)
             except FAILURES as error:
@@ -64,10 +71,11 @@ async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, sour
                     data={"id": str(consent_id), "patientId": str(row["patient_id"])},
                 )
             )
+        reminded = await _remind(db, case_id, now)
         change = await rederive(db, case_id, now=now)
         drafts += [_by_time(draft) for draft in change.drafts("expired")] + departures(left, "expired")
         if not drafts:
-            return False
+            return reminded
         records = [
             Record(
                 action="access:lapse",
@@ -82,6 +90,30 @@ async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, sour
         await audit.record(db, records, at=now, source=source)
         await events.append(db, case_id, drafts, actor=None, at=now)
         return True
+
+
+_TOLD = {
+    Reminder.MONTH_LEFT: NoticeKind.CONSENT_EXPIRING_30,
+    Reminder.WEEK_LEFT: NoticeKind.CONSENT_EXPIRING_7,
+    Reminder.REVIEW: NoticeKind.CONSENT_REVIEW,
+}
+
+
+async def _remind(db: AsyncSession, case_id: CaseId, now: datetime) -> bool:
+    """Remind citizens of consents that end soon or are to be reviewed: once each, in the commit that notes it."""
+    rows = await store.reminders_of(db, case_id)
+    for row in rows:
+        terms = row["valid_from"], row["valid_until"], row["review_months"]
+        kind = due_reminder(*terms, row["next_reminder_at"], now)
+        if kind is not None:
+            # A notice is told once of a thing, so a yearly review is a thing of its own.
+            about = row["consent_id"]
+            if kind is Reminder.REVIEW:
+                about = uuid5(about, row["next_reminder_at"].astimezone(UTC).isoformat())
+            for to in (Citizen(row["patient_id"]), Managers()):
+                await notices.notify(db, case_id=case_id, to=to, kind=_TOLD[kind], about=about, now=now)
+        await store.remind_of(db, case_id, row["consent_id"], next_reminder(*terms, now))
+    return bool(rows)
 
 
 def _by_time(draft: Draft) -> Draft:

@@ -24,6 +24,7 @@ class NoticeKind(StrEnum):
     CONSENT_WITHDRAWN = "consent_withdrawn"
     CONSENT_EXPIRING_30 = "consent_expiring_30"
     CONSENT_EXPIRING_7 = "consent_expiring_7"
+    CONSENT_REVIEW = "consent_review"
     RENEWAL_DUE = "renewal_due"
     ORAL_CONFIRMATION = "oral_confirmation"
     REPRESENTATION_RECORDED = "representation_recorded"

@@ -49,6 +49,10 @@ _TEXTS: Mapping[NoticeKind, str] = {
         "Een toestemming die u gaf loopt over een week af. Wilt u dat er dan nog wordt gedeeld? Dan kunt u opnieuw ja"
         " zeggen. Doet u niets, dan stopt het delen vanzelf."
     ),
+    NoticeKind.CONSENT_REVIEW: (
+        "U gaf eerder toestemming om iets over u te delen. Die toestemming loopt nog. Is dat nog goed? Dan hoeft u"
+        " niets te doen. Wilt u stoppen? Bel dan uw contactpersoon, of stop zelf online."
+    ),
     NoticeKind.RENEWAL_DUE: (
         "U bent jarig geweest. Vanaf deze leeftijd beslist u op een andere manier over uw gegevens. Wij willen daarom"
         " opnieuw met u praten over wat er gedeeld mag worden."

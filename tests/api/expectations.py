@@ -140,6 +140,9 @@ OPERATIONS = {
     "giveConsent": Expected("post", "/cases/{caseId}/consents", CASE, "consent:give", "case", CREATE, 201),
     "askConsent": Expected("post", "/cases/{caseId}/consent-requests", CASE, "consent:ask", "case", CREATE, 201),
     "decideConsent": Expected("post", "/consents/{consentId}/decisions", CASE, "consent:decide", "case", UPDATE, 201),
+    "listConsentRequests": Expected("get", "/me/consent-requests", SELF, "consent-request:list", "case", READ, 200),
+    "listAccesses": Expected("get", "/me/accesses", SELF, "access-log:read", "log", READ, 200),
+    "readMatrix": Expected("get", "/cases/{caseId}/matrix", CASE, "case:access", "case", READ, 200),
     "listConsentBundles": Expected("get", "/consent-bundles", SELF, "consent-bundle:list", "none", READ, 200),
     "useConsentBundle": Expected(
         "post", "/cases/{caseId}/consent-bundles", CASE, "consent-bundle:use", "case", CREATE, 201

@@ -56,6 +56,8 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(("recordRepresentation", "endRepresentation", "issueRepresentativeCode"), PROFESSIONALS),
     **dict.fromkeys(("withhold", "endWithholding", "addSubject"), PROFESSIONALS),
     "listRepresentations": PROFESSIONALS | {"citizen"},
+    "listConsentRequests": {"citizen"},
+    "listAccesses": {"citizen"},
     "readMe": EVERYBODY,
     "listSessions": EVERYBODY,
     "endCurrentSession": EVERYBODY,

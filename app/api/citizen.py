@@ -1,0 +1,268 @@
+"""The citizen's side in everyday Dutch: what is asked of me, who may see what and why, who looked."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import Field
+from sqlalchemy.engine import RowMapping
+
+from app.access.labels import CATEGORIES, DOMAINS, ROLES, ground_label, purpose_label
+from app.access.vocabulary import Action, Category, Domain, Ground, Purpose, Role
+from app.api.bodies import Instant
+from app.api.deps import CaseContext, SelfContext, case_touch
+from app.api.edge import OperationRoute
+from app.api.operations import CASE, CaseIdPath, Content, Out, Scope, operation
+from app.api.schemas import At, OrganisationRef, PageQuery, PersonRef, before, next_cursor, page_of, person_ref
+from app.audit.records import ActionCode, Touch
+from app.cases import service as cases
+from app.consent.bundles import BY_CODE
+from app.core.ids import CaseId, PatientId
+from app.entitlement import citizen
+from app.entitlement import service as entitlement
+from app.identity.directory import Person
+
+router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["citizen"])
+
+
+class CategoryOut(Out):
+    """A category in everyday words, with an example and what does not belong to it."""
+
+    category: Category
+    label: str
+    example: str
+    not_here: str
+
+
+class AskedOut(Out):
+    """Something that is asked of me, in plain Dutch; ``consentId`` is what is decided about."""
+
+    consent_id: UUID
+    case_id: UUID
+    patient_id: UUID
+    status: str
+    question: str
+    bundle: str | None
+    recipients: list[str]
+    from_labels: list[str]
+    categories: list[CategoryOut]
+    purpose: str
+    both_ways: bool
+    valid_until: At | None
+    asked_by: PersonRef | None
+    asked_at: At
+
+
+class AskedListOut(Out):
+    """What is asked of me, newest first."""
+
+    items: list[AskedOut]
+    next_cursor: str | None
+
+
+class MatrixCellOut(Out):
+    """One category of somebody, and why it is open."""
+
+    category: Category
+    label: str
+    domain: Domain
+    domain_label: str
+    may_write: bool
+    ground: Ground
+    why: str
+    consent_id: UUID | None
+    valid_until: At | None
+
+
+class MatrixRowOut(Out):
+    """One member, and what they may see of one person."""
+
+    member_id: UUID
+    person: PersonRef | None
+    patient_id: UUID
+    cells: list[MatrixCellOut]
+
+
+class MatrixOut(Out):
+    """Who may see what, member by member; what is not named is closed."""
+
+    items: list[MatrixRowOut]
+    next_cursor: str | None
+
+
+class LookedQuery(PageQuery):
+    """In which period; the last thirty days when absent. ``from`` is inclusive, ``to`` exclusive."""
+
+    from_: Instant | None = Field(default=None, alias="from")
+    to: Instant | None = None
+
+
+class LookedOut(Out):
+    """That somebody of an organisation looked at or changed something about me; ``times`` that day, first at ``at``.
+
+    No employee is named (NEN 7513, 8.4.1).
+    """
+
+    at: At
+    times: int
+    patient_id: UUID
+    case_id: UUID | None
+    organisation: OrganisationRef | None
+    role: str | None
+    role_label: str | None
+    responsible_role: str | None
+    action: str
+    action_code: str
+    outcome: str
+    category: str | None
+    label: str | None
+    domain: str | None
+    ground: str | None
+    why: str | None
+    consent_id: UUID | None
+    emergency: bool
+
+
+class LookedListOut(Out):
+    """Who looked, newest first."""
+
+    items: list[LookedOut]
+    next_cursor: str | None
+
+
+def _category(category: Category) -> CategoryOut:
+    label = CATEGORIES[category]
+    return CategoryOut(category=category, label=label.name, example=label.example, not_here=label.not_here)
+
+
+def _recipient(one: dict[str, Any], people: dict[UUID, Person]) -> str:
+    if one["name"]:
+        return str(one["name"])
+    person = people.get(UUID(one["engagement"])) if one["engagement"] else None
+    if person is not None:
+        place = f", {person.organisation}" if person.organisation else ""
+        return f"{person.name} ({ROLES[person.role]}{place})"
+    return (
+        f"iedereen aan tafel met de rol {ROLES[Role(one['role'])]}" if one["role"] else "iemand die er niet meer is"
+    )
+
+
+def _asked(row: RowMapping, people: dict[UUID, Person]) -> AskedOut:
+    recipients = [_recipient(one, people) for one in row["recipients"] or []]
+    found = [_category(Category(one)) for one in row["categories"]]
+    purpose = purpose_label(Purpose(row["purpose"]))
+    whose = " en ".join(DOMAINS[Domain(one)] for one in row["from_domains"])
+    about = ", ".join(f"“{one.label}”" for one in found)
+    asker = people.get(row["recorded_by_engagement_id"])
+    bundle = BY_CODE.get(row["bundle"]) if row["bundle"] else None
+    return AskedOut(
+        consent_id=row["id"],
+        case_id=row["case_id"],
+        patient_id=row["patient_id"],
+        status=row["status"],
+        question=f"Mag {' en '.join(recipients)} van {whose} weten: {about}? Dat is {purpose}. U mag nee zeggen.",
+        bundle=bundle.name if bundle else None,
+        recipients=recipients,
+        from_labels=[DOMAINS[Domain(one)] for one in row["from_domains"]],
+        categories=found,
+        purpose=purpose,
+        both_ways=row["both_ways"],
+        valid_until=row["valid_until"],
+        asked_by=person_ref(asker) if asker else None,
+        asked_at=row["recorded_at"],
+    )
+
+
+@router.get("/me/consent-requests")
+@operation(Scope.SELF, Action.CONSENT_REQUEST_LIST, ActionCode.READ, Content.CASE)
+async def list_consent_requests(ctx: SelfContext, query: PageQuery) -> AskedListOut:
+    """List what is asked of me and not decided yet, in plain Dutch."""
+    rows = await citizen.asked_of_me(ctx.db, ctx.permit)
+    shown, cursor = page_of(ctx, rows, query, "consent-requests", lambda row: row["id"])
+    engagements = {row["recorded_by_engagement_id"] for row in shown}
+    engagements |= {UUID(one["engagement"]) for row in shown for one in row["recipients"] or [] if one["engagement"]}
+    people = dict(await ctx.services.directory.people(engagements))
+    ctx.touch(*(Touch("consent", row["id"], CaseId(row["case_id"]), PatientId(row["patient_id"])) for row in shown))
+    return AskedListOut(items=[_asked(row, people) for row in shown], next_cursor=cursor)
+
+
+@router.get("/cases/{caseId}/matrix")
+@operation(Scope.CASE, Action.CASE_ACCESS, ActionCode.READ, Content.CASE, entity=CASE)
+async def read_matrix(ctx: CaseContext, case_id: CaseIdPath, query: PageQuery) -> MatrixOut:
+    """Say who may see what and why, in everyday words. Subject and case manager see all, others their own."""
+    rows = await entitlement.case_access(ctx.db, ctx.permit, ctx.now)
+    cells: dict[tuple[UUID, UUID], list[MatrixCellOut]] = {}
+    for row in rows:
+        cells.setdefault((row["member_id"], row["patient_id"]), []).append(_cell(row))
+    seats = {member.id: member for member in await cases.members(ctx.db, ctx.permit)}
+    people = await ctx.services.directory.people(seat.engagement_id for seat in seats.values())
+    found = []
+    for (member_id, patient_id), opened in cells.items():
+        seat = next((one for known, one in seats.items() if known == member_id), None)
+        person = people.get(seat.engagement_id) if seat else None
+        found.append(
+            MatrixRowOut(
+                member_id=member_id,
+                person=person_ref(person) if person else None,
+                patient_id=patient_id,
+                cells=opened,
+            )
+        )
+    ctx.touch(*(case_touch(ctx.permit, "case", case_id, patient_id=PatientId(patient)) for _, patient in cells))
+    shown, cursor = page_of(ctx, found, query, f"matrix:{case_id}", lambda row: f"{row.member_id}{row.patient_id}")
+    return MatrixOut(items=list(shown), next_cursor=cursor)
+
+
+def _cell(row: RowMapping) -> MatrixCellOut:
+    ground = Ground(row["ground"])
+    return MatrixCellOut(
+        category=row["category"],
+        label=CATEGORIES[Category(row["category"])].name,
+        domain=row["domain"],
+        domain_label=DOMAINS[Domain(row["domain"])],
+        may_write=row["may_write"],
+        ground=ground,
+        why=ground_label(ground),
+        consent_id=row["consent_id"],
+        valid_until=row["valid_until"],
+    )
+
+
+@router.get("/me/accesses")
+@operation(Scope.SELF, Action.ACCESS_LOG_READ, ActionCode.READ, Content.LOG)
+async def list_accesses(ctx: SelfContext, query: LookedQuery) -> LookedListOut:
+    """List who looked at what is about me, by organisation and role; like lines of one day come as one."""
+    period = citizen.period_of(query.from_, query.to, now=ctx.now)
+    label = f"accesses:{query.from_}:{query.to}"
+    start = before(ctx, query.cursor, label)
+    rows = await citizen.who_looked(ctx.db, ctx.permit, period, before=start, limit=query.limit + 1)
+    shown = rows[: query.limit]
+    touched = {(row["case_id"], row["patient_id"]) for row in shown}
+    ctx.touch(*(Touch("audit", None, case, patient) for case, patient in sorted(touched, key=str)))
+    last: tuple[datetime, UUID] | None = (shown[-1]["at"], UUID(shown[-1]["id"])) if len(rows) > query.limit else None
+    cursor = next_cursor(ctx, *last, label) if last else None
+    return LookedListOut(items=[_looked(row) for row in shown], next_cursor=cursor)
+
+
+def _looked(row: RowMapping) -> LookedOut:
+    role, category, ground = row["actor_role"], row["category"], row["ground"]
+    same = {name: row[name] for name in _SAME}
+    organisation = None
+    if row["organisation_id"] is not None and row["organisation"] is not None:
+        organisation = OrganisationRef(id=row["organisation_id"], name=row["organisation"])
+    return LookedOut(
+        organisation=organisation,
+        role=role,
+        role_label=ROLES[Role(role)] if role else None,
+        label=CATEGORIES[Category(category)].name if category in set(Category) else None,
+        why=ground_label(Ground(ground)) if ground else None,
+        emergency=ground == Ground.EMERGENCY,
+        **same,
+    )
+
+
+_SAME = (
+    *("at", "times", "patient_id", "case_id", "responsible_role", "action", "action_code", "outcome", "category"),
+    *("domain", "ground", "consent_id"),
+)
