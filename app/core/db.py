@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
-from app.core.settings import Settings
+from app.core.settings import PlatformConsent, Settings
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -61,9 +61,15 @@ class Database:
         await self.engine.dispose()
 
 
-async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open one connection with the limits every connection of this service has."""
-    return await asyncpg.connect(dsn, server_settings=SERVER_SETTINGS, timeout=POOL_TIMEOUT_SECONDS)
+async def connect(
+    dsn: str, *, platform_consent: PlatformConsent = PlatformConsent.REQUIRED
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open one connection with the limits every connection of this service has.
+
+    What the deployment asks of citizens goes with it, so that the database derives from the same as the service.
+    """
+    settings = {**SERVER_SETTINGS, "overlegtafel.platform_consent": platform_consent.value}
+    return await asyncpg.connect(dsn, server_settings=settings, timeout=POOL_TIMEOUT_SECONDS)
 
 
 @asynccontextmanager
@@ -84,7 +90,7 @@ async def open_database(settings: Settings) -> Database:
     dsn = settings.role_url("app")
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: connect(dsn),
+        async_creator=lambda: connect(dsn, platform_consent=settings.asked_of_citizens),
         poolclass=AsyncAdaptedQueuePool,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,

@@ -53,6 +53,13 @@ LIMITS = MappingProxyType(
 )
 
 
+class PlatformConsent(StrEnum):
+    """What taking part at all asks of a citizen. Source: Wabvpz 15a; issue 3 of 11, part 3."""
+
+    REQUIRED = "required"
+    INFORMED = "informed"
+
+
 class SettingsError(Exception):
     """The configuration cannot be used; the message is one or more sentences for the operator."""
 
@@ -66,6 +73,8 @@ class Settings(BaseSettings):
     recorded one by one within a minute. ``fetch_ports`` are where key sets of others may be published.
     ``trusted_proxies`` are the addresses or networks whose ``X-Forwarded-For`` says where a request comes from;
     without them it is whoever connects.
+    ``platform_consent`` says whether citizens agree to taking part before others than the opening organisation see
+    anything of them, or are informed; required unless told otherwise, and informed in the demo.
     ``oidc_timeout_seconds`` bounds each step of a request to a provider; the whole may take twice as long.
     """
 
@@ -98,6 +107,7 @@ class Settings(BaseSettings):
     audit_source: str = Field(default="overlegtafel", pattern="^[a-z0-9-]{1,64}$")
     consent_renewal_days: int = Field(default=90, ge=0, le=366)
     break_glass_review_days: int = Field(default=7, ge=1, le=60)
+    platform_consent: PlatformConsent | None = None
     oidc_providers: tuple[OidcProvider, ...] = ()
     oidc_providers_file: Path | None = None
     oidc_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
@@ -155,6 +165,11 @@ class Settings(BaseSettings):
     def demo(self) -> bool:
         """Whether demo personas and demo tokens exist."""
         return self.mode is Mode.DEMO
+
+    @property
+    def asked_of_citizens(self) -> PlatformConsent:
+        """What taking part at all asks of citizens: what is set, else what suits the mode."""
+        return self.platform_consent or (PlatformConsent.INFORMED if self.demo else PlatformConsent.REQUIRED)
 
     @property
     def limits(self) -> RequestLimits:

@@ -169,6 +169,7 @@ def parse_inputs(found: Mapping[str, Any]) -> Inputs:
                 AccountId(UUID(item["accountId"])) if item["accountId"] else None,
                 datetime.fromisoformat(item["diedAt"]) if item["diedAt"] else None,
                 datetime.fromisoformat(item["until"]) if item.get("until") else None,
+                None if item["participation"] is None else tuple(_period(*one) for one in item["participation"]),
             )
             for item in found["subjects"]
         ),
@@ -211,6 +212,7 @@ def parse_inputs(found: Mapping[str, Any]) -> Inputs:
             Emergency(*_about(item), item["lifeThreatening"], _period(item["validFrom"], item["validUntil"]))
             for item in found["emergencies"]
         ),
+        home=OrganisationId(UUID(found["case"]["organisationId"])),
     )
 
 

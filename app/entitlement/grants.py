@@ -63,12 +63,14 @@ class SubjectOf:
     """A subject who takes part, the citizen's account if one is linked, and when a death was recorded.
 
     ``until`` is when the consent ends by which they take part, if it is by one and that has an end.
+    ``participation`` is when they agreed to the platform itself; None where the deployment does not ask for that.
     """
 
     patient_id: PatientId
     account_id: AccountId | None
     died_at: datetime | None = None
     until: datetime | None = None
+    participation: tuple[Period, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything the grants of one case rest on."""
+    """Everything the grants of one case rest on; ``home`` is the organisation that opened it."""
 
     subjects: tuple[SubjectOf, ...]
     seats: tuple[Seat, ...]
@@ -178,6 +180,7 @@ class Inputs:
     objections: tuple[Objection, ...] = ()
     openings: tuple[Opening, ...] = ()
     emergencies: tuple[Emergency, ...] = ()
+    home: OrganisationId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ def derive(inputs: Inputs, *, now: datetime) -> frozenset[Grant]:
     held = set(_standing(inputs))
     held |= set(_lifted(inputs))
     held |= set(_answered(inputs, frozenset(held)))
+    held = set(_taking_part(inputs, held))
     held |= set(_implied(held))
     held = set(_while_alive(inputs, _not_excluded(inputs, held)))
     held |= set(_not_excluded(inputs, _replaced(inputs, frozenset(held))))
@@ -101,6 +102,24 @@ def _tasked(inputs: Inputs, seat: Seat, patient_id: PatientId) -> Iterator[Grant
         if task.member_id == seat.member_id and task.law is seat.law and (period := seat.period.within(task.period)):
             table = PUBLIC_TASK[task.law].items()
             yield from _cells(replace(seat, period=period), patient_id, table, Domain.SOCIAL, Ground.PUBLIC_TASK)
+
+
+def _taking_part(inputs: Inputs, grants: Iterable[Grant]) -> Iterator[Grant]:
+    """Yield the grants as far as the citizen takes part; one's own and those of the opening organisation stay."""
+    asked = {one.patient_id: one.participation for one in inputs.subjects if one.participation is not None}
+    at_home = {
+        (seat.member_id, seat.engagement_id)
+        for seat in inputs.seats
+        if seat.organisation_id is not None and seat.organisation_id == inputs.home
+    }
+    for grant in grants:
+        periods = asked.get(grant.patient_id)
+        if periods is None or grant.ground is Ground.SUBJECT or (grant.member_id, grant.engagement_id) in at_home:
+            yield grant
+            continue
+        for agreed in periods:
+            if period := grant.period.within(agreed):
+                yield replace(grant, period=period)
 
 
 def _not_excluded(inputs: Inputs, grants: Iterable[Grant]) -> Iterator[Grant]:

@@ -182,8 +182,10 @@ CROSSING = {
     "not_excluded": [],
     "note_use": ["stream"],
     "refuse_dirty": [],
+    "participation": [],
     "rests_on_something": [],
     "takes_part": [],
+    "within_participation": [],
     "while_alive": [],
 }
 

@@ -444,6 +444,12 @@ class Household(RuleBasedStateMachine):
         self.recorded.append((table, row))
         return row
 
+    @rule(required=st.booleans())
+    def ask_for_participation(self, required: bool) -> None:
+        """Switch whether the deployment asks citizens to agree to taking part at all."""
+        self.wait(self.region.require_participation(required))
+        self.change("update case_head set dirty = true where case_id = $1", self.region.case_id)
+
     # Public tasks and time
 
     @rule(
@@ -497,7 +503,8 @@ class Household(RuleBasedStateMachine):
 
     async def compare(self) -> None:
         region = self.region
-        world = await naive.look(region.root, region.case_id)
+        required = region.participation_required
+        world = await naive.look(region.root, region.case_id, participation_required=required)
         opinion = Interpreter(world, region.now)
         expected = {
             (person.engagement_id, p.patient_id, p.category, p.domain): opening

@@ -82,9 +82,12 @@ class World:
     objections: list[Row]
     openings: list[Row]
     emergencies: list[Row]
+    participation_required: bool
 
 
-async def look(connection: "asyncpg.Connection[asyncpg.Record]", case_id: UUID) -> World:
+async def look(
+    connection: "asyncpg.Connection[asyncpg.Record]", case_id: UUID, *, participation_required: bool = False
+) -> World:
     """Read the rows of one case, and of everybody, past row-level security."""
 
     async def rows(sql: str, *values: object) -> list[Row]:
@@ -110,6 +113,7 @@ async def look(connection: "asyncpg.Connection[asyncpg.Record]", case_id: UUID) 
         objections=await rows("select * from objection where case_id = $1", case_id),
         openings=await rows("select * from opening where case_id = $1", case_id),
         emergencies=await rows("select * from emergency_access where case_id = $1", case_id),
+        participation_required=participation_required,
     )
 
 
@@ -276,6 +280,19 @@ class Interpreter:
                 if during(row, self.now) and category in EMERGENCY and not excluded:
                     yield Opening(write=False, from_seq=0)
 
+    def takes_part(self, engagement_id: UUID, patient_id: UUID) -> bool:
+        """Whether the citizen agreed to take part, which the organisation that opened the case need not wait for."""
+        if not self.world.participation_required:
+            return True
+        organisation = self.world.engagements[engagement_id]["organisation_id"]
+        return (organisation is not None and organisation == self.world.case["organisation_id"]) or any(
+            consent["kind"] == "agree_to_help"
+            and consent["patient_id"] == patient_id
+            and consent["withdrawn_at"] is None
+            and during(consent, self.now)
+            for consent in self.world.consents
+        )
+
     def excluded(self, account_id: UUID, patient_id: UUID) -> bool:
         """Whether the citizen said: not this one."""
         return any(self.standing(self.world.exclusions, patient_id, account_id=account_id))
@@ -405,13 +422,14 @@ class Interpreter:
             return []
         key = (engagement_id, patient_id, category, domain)
         if key not in self._kept:
-            self._kept[key] = [
-                *self.subject(engagement_id, patient_id, category),
-                *self.direct_treatment(engagement_id, patient_id, category, domain),
-                *self.public_task(engagement_id, category, domain),
-                *self.consented(engagement_id, patient_id, category, domain),
-                *self.answered(engagement_id, patient_id, category, domain),
-            ]
+            self._kept[key] = list(self.subject(engagement_id, patient_id, category))
+            if self.takes_part(engagement_id, patient_id):
+                self._kept[key] += [
+                    *self.direct_treatment(engagement_id, patient_id, category, domain),
+                    *self.public_task(engagement_id, category, domain),
+                    *self.consented(engagement_id, patient_id, category, domain),
+                    *self.answered(engagement_id, patient_id, category, domain),
+                ]
         kept: list[Opening] = self._kept[key]
         return kept
 

@@ -27,6 +27,7 @@ LAYERS = (0, 1000, 2000)
 BOUNDS = (0, 1000, 2000, 3000)
 OPENED = (1, 1001, 2001, 1)
 """Where the threads were opened, in turn: before or after the consents that answer in them."""
+PARTICIPATION = "select set_config('overlegtafel.platform_consent', $1, $2)"
 AFRESH = (
     "delete from team_member",
     "delete from replacement",
@@ -107,6 +108,17 @@ class Region:
     patients: list[UUID] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
     now: datetime = START
+    participation_required: bool = False
+
+    async def require_participation(self, required: bool) -> None:
+        """Set what the deployment asks, on the connection that reads the inputs; ``change`` sets it on its own."""
+        self.participation_required = required
+        await self.root.execute(PARTICIPATION, self.asked, False)
+
+    @property
+    def asked(self) -> str:
+        """What the deployment asks of citizens, as its connections say it."""
+        return "required" if self.participation_required else "informed"
 
     async def close(self) -> None:
         """Hang up."""
@@ -119,6 +131,7 @@ class Region:
         async with session_on(self.engine) as (raw, db):
             await raw.fetchval("select seq from case_head where case_id = $1 for update", self.case_id)
             await work(raw)
+            await raw.execute(PARTICIPATION, self.asked, True)
             await raw.execute("set local role app")
             await raw.fetch("select * from enter($1, $2)", self.clerk.session_id, self.now)
             await rederive(db, CaseId(self.case_id), now=self.now)
@@ -212,6 +225,7 @@ async def open_household(region: Region) -> None:
     root, gp = region.root, region.people["gp"]
     by = (gp.account_id, gp.engagement_id, START)
     region.case_id, region.now = uuid4(), START
+    await region.require_participation(False)
     region.patients = [uuid4(), uuid4()]
     async with root.transaction():
         await root.execute("set local session_replication_role = replica")  # what was before is nobody's business now

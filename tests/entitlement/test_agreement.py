@@ -96,6 +96,14 @@ def test_they_agree_where_chance_seldom_comes(database: Urls) -> None:
             lambda: machine.give(replace(care, patient=1, categories={"zrm"}, to=[("organisation", "locums")])),
             lambda: machine.end_one(len(machine.recorded) - 1),
             *(lambda: machine.time_passes(1, False), lambda: machine.skip(instant)),
+            # The deployment asks citizens to agree to taking part: strangers to the opener wait for that, for a time.
+            lambda: machine.ask_for_participation(True),
+            lambda: machine.give(replace(care, kind="agree_to_help", categories={"zrm"}, lasts=1)),
+            lambda: machine.give(replace(care, kind="agree_to_help", categories={"zrm"}, start=2)),
+            *(lambda: machine.time_passes(1, False), lambda: machine.skip(instant)),
+            *(lambda: machine.time_passes(1, False), lambda: machine.skip(instant)),
+            lambda: machine.withdraw(len(machine.consents) - 1),
+            lambda: machine.ask_for_participation(False),
             # A death, taken back, and recorded again: thirty days on nobody is left.
             lambda: machine.give(replace(care, categories={"education"}, to=[("role", "informal_carer")])),
             lambda: machine.die(0, True),

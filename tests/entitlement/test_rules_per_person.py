@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.access.vocabulary import Category, Domain, Ground, Law, Role
+from app.core.ids import OrganisationId
 from app.entitlement.grants import (
     Emergency,
     Exclusion,
@@ -18,6 +19,7 @@ from app.entitlement.grants import (
     Period,
     Represents,
     Seat,
+    SubjectOf,
     Task,
 )
 from app.entitlement.rules import CLOSING_ROUND, derive
@@ -35,6 +37,7 @@ from tests.entitlement.test_rules import (
     NURSE,
     NURSE_TABLE,
     POH,
+    PRACTICE,
     SOCIAL,
     SON,
     SPECIALIST,
@@ -52,10 +55,11 @@ MENTOR = seat(10, Role.REPRESENTATIVE, from_seq=40)
 DUTY = seat(11, Role.GP, CARE, emergency=True)
 
 
-def derived(*seats: Seat, now: datetime = NOW, **inputs: Any) -> frozenset[Grant]:
+def derived(*seats: Seat, now: datetime = NOW, home: OrganisationId | None = None, **inputs: Any) -> frozenset[Grant]:
     """Derive from these seats and whatever else is named, about the mother and her son."""
-    plain = Inputs(SUBJECTS, seats, (), ())
-    return derive(replace(plain, **{name: tuple(found) for name, found in inputs.items()}), now=now)
+    plain: Any = Inputs(SUBJECTS, seats, (), ())
+    given = {name: tuple(found) for name, found in inputs.items()}
+    return derive(replace(plain, home=home, **given), now=now)
 
 
 def without(held: Iterable[tuple[Category, Domain]], *categories: Category) -> set[tuple[Category, Domain]]:
@@ -259,7 +263,7 @@ def test_nobody_stands_in_for_whoever_broke_the_glass() -> None:
 def test_death_ends_one_s_own_people_at_once_and_professionals_after_the_closing_round() -> None:
     died = tuple(replace(one, died_at=NOW) if one.patient_id == MOTHER else one for one in SUBJECTS)
     shared = lifting(CARER, both_ways=False)
-    inputs = {"consents": [shared], "represents": [representing()], "emergencies": [breaking(DUTY)]}
+    inputs: dict[str, Any] = {"consents": [shared], "represents": [representing()], "emergencies": [breaking(DUTY)]}
     found = derived(GP, CARER, CITIZEN, MENTOR, GROWN_SON, DUTY, subjects=died, now=NOW - HOUR, **inputs)
     for own in (CITIZEN, CARER, MENTOR):
         assert cells(found, own, at=NOW - timedelta(microseconds=1))
@@ -282,3 +286,39 @@ def test_who_stands_in_after_a_death_goes_on_no_longer_than_the_one_replaced() -
     found = derived(GP, subjects=died, replacements=[replacing(GP, POH)])
     assert cells(found, POH, at=NOW + CLOSING_ROUND) == {}
     assert cells(found, POH, at=NOW + CLOSING_ROUND - HOUR)
+
+
+# taking part at all
+
+
+def test_who_did_not_agree_to_take_part_is_seen_by_the_opening_organisation_and_their_own_people_alone() -> None:
+    task = Task(WORKER.member_id, Law.WMO2015, ALWAYS)
+    people = (GP, POH, NURSE, WORKER, CITIZEN, MENTOR, DUTY, seat(13, Role.VOLUNTEER))
+    given: dict[str, Any] = {
+        "consents": [lifting(WORKER, NURSE)],
+        "tasks": [task],
+        "represents": [representing()],
+        "emergencies": [breaking(DUTY)],
+    }
+    informed = derived(*people, home=PRACTICE, **given)
+
+    def asked(*agreed: Period) -> frozenset[Grant]:
+        subjects = tuple(replace(one, participation=agreed) for one in SUBJECTS)
+        return derived(*people, home=PRACTICE, subjects=subjects, **given)
+
+    for one in (GP, POH, CITIZEN, MENTOR, DUTY):
+        assert cells(asked(), one) == cells(informed, one) != {}
+    for one in (NURSE, WORKER):
+        assert cells(asked(), one) == {}
+        assert cells(asked(ALWAYS), one) == cells(informed, one) != {}
+        an_hour = asked(Period(NOW, NOW + HOUR), Period(NOW + 3 * HOUR))
+        held = {hours: cells(an_hour, one, at=NOW + hours * HOUR) for hours in range(4)}
+        assert held == {0: cells(informed, one), 1: {}, 2: {}, 3: cells(informed, one)}
+    locum = derived(*people, home=PRACTICE, replacements=[replacing(GP, seat(9, Role.GP, CARE))], **given)
+    assert cells(locum, seat(9, Role.GP, CARE)), "who stands in at the practice is at home there"
+    assert cells(derived(NURSE, home=None, subjects=asked_of_all()), NURSE) == {}, "nobody is at home nowhere"
+
+
+def asked_of_all() -> tuple[SubjectOf, ...]:
+    """Return subjects who are asked and did not agree."""
+    return tuple(replace(one, participation=()) for one in SUBJECTS)
