@@ -24,23 +24,11 @@ from app.identity.demo import DEMO_PASSWORD, demo_totp_secret
 from tests.serving import Caller, Service
 from tests.stories import Table, consent, open_table, seat, thread
 from tests.talking import Talk, talking
+from tests.tour_consent import ConsentTour
+from tests.touring import NotProven, prove
 
 START_SECONDS = 180
 Say = Callable[[str], None]
-
-
-class NotProven(Exception):
-    """Raised at the first step that does not hold."""
-
-
-def prove(holds: object, what: str) -> None:
-    """Go on only if something holds.
-
-    Raises:
-        NotProven: it does not.
-    """
-    if not holds:
-        raise NotProven(what)
 
 
 class Tour:
@@ -78,6 +66,7 @@ class Tour:
             await self.hide_from_strangers()
             await self.sign_in_for_real()
             await self.hand_to_a_locum()
+            await ConsentTour(self.service, self.table, self.threads, self.say).walk()
             await self.look_into_the_log()
 
     async def open_a_case(self) -> None:
