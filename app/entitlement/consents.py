@@ -62,7 +62,7 @@ async def give_consent(
     _require_recorder(permit, terms.patient_id, terms.kind, terms.from_domains)
     if terms.kind is ConsentKind.LIFT_SECRECY:
         _refuse_own_recipient(permit, terms.recipients, _own_chairs(seats, permit))
-    wrong = [*_term_faults(permit, terms, seats), *_decision_faults(permit, decision)]
+    wrong = [*await _term_faults(db, permit, terms, seats), *_decision_faults(permit, decision)]
     if wrong:
         raise Invalid(*wrong)
     voice = await _heard(db, permit, terms.patient_id, decision)
@@ -93,7 +93,7 @@ async def ask_consent(
     seats = parse_inputs(await store.grant_inputs(db, permit.case_id)).seats
     lifted = [permit.actor.domain] if for_others and permit.actor.domain else terms.from_domains
     _require_recorder(permit, terms.patient_id, terms.kind, lifted)
-    wrong = _term_faults(permit, terms, seats)
+    wrong = await _term_faults(db, permit, terms, seats)
     if not wrong:
         wrong = list(judgement_faults(permit, terms, await says(db, permit, terms.patient_id)))
     if wrong:
@@ -204,9 +204,12 @@ def _sees(permit: CasePermit, patient_id: UUID) -> bool:
     )
 
 
-def _term_faults(permit: CasePermit, terms: Terms, seats: Sequence[Seat]) -> list[Fault]:
+async def _term_faults(db: AsyncSession, permit: CasePermit, terms: Terms, seats: Sequence[Seat]) -> list[Fault]:
     wrong = list(faults(terms, [_chair(seat, permit.now) for seat in seats], now=permit.now))
     known = terms.kind is not ConsentKind.LIFT_SECRECY or _sees(permit, terms.patient_id)
+    if known:
+        # what is about somebody who keeps the actor away is to them as what is about nobody
+        known = not await store.kept_away(db, permit, terms.patient_id)
     if not known or terms.patient_id not in permit.standing.subjects:
         wrong.insert(0, Fault("/patientId", "not-a-subject", "This case is not about that patient."))
     return wrong

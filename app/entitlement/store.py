@@ -152,6 +152,12 @@ async def consent_audience(db: AsyncSession, case_id: CaseId, consent_id: Consen
     return (await db.execute(statement, {"case": case_id, "consent": consent_id})).scalars().all()
 
 
+async def kept_away(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> bool:
+    """Return whether this citizen keeps the actor away from the permitted case."""
+    values = {"case": permit.case_id, "patient": patient_id}
+    return bool((await db.execute(text("select kept_away(:case, :patient)"), values)).scalar_one())
+
+
 async def enter_as_time(db: AsyncSession, now: datetime | None) -> datetime:
     """Enter a transaction in which nobody acts but time: sets the instant, and no actor."""
     statement = text(

@@ -86,6 +86,15 @@ async def test_an_excluded_case_manager_manages_nothing_of_whom_she_is_kept_away
         assert _same(await manager.post(f"/consents/{consent_id}/withdrawal", {}), nowhere)
     assert (await manager.delete(f"{case}/exclusions/{excluded}")).status_code == 404
     assert [one["id"] for one in await _items(citizen, f"{case}/exclusions")][:1] == [excluded]
+    basis = {
+        "patientId": table.patient_id,
+        "kind": "gdpr_basis",
+        "recipients": [{"type": "member", "id": table.members["poh"]}],
+        "categories": ["zrm"],
+        "purpose": "CAREMGT",
+    }
+    told = await manager.post(f"{case}/consent-requests", basis)
+    assert faults_of(told) == {"/patientId": "not-a-subject"}, "as about somebody who is no subject"
     assert (await citizen.get(f"/consents/{own}")).status_code == 200
 
 
