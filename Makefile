@@ -11,7 +11,7 @@ COMPILE := pip compile --quiet --upgrade --universal --python-version 3.11 --gen
 # Container images often forbid Python to keep what it compiled; each process would then compile everything again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test check lint tests test-nightly tour bench bench-withdrawal openapi lock environment dev-environment python
+.PHONY: help run test check lint tests test-nightly mutate tour bench bench-withdrawal openapi lock environment dev-environment python
 .DEFAULT_GOAL := help
 
 help: ## List what can be made
@@ -41,6 +41,9 @@ openapi: environment ## Write openapi/openapi.json again from the code
 
 test-nightly: dev-environment ## Run the long tests
 	@$(BIN)/python -m pytest -m nightly
+
+mutate: dev-environment ## Change the rules of access one by one, and see that a test notices each change
+	@nice -n 5 $(BIN)/python -m tests.mutation
 
 lock: ## Pin newer versions in the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv; install it with: pip install uv"; exit 1; }
