@@ -235,6 +235,8 @@ async def _decided(
     until, _ = question.end(row["valid_until"], permit.now, means.term)
     if decision.yes and until is not None and until <= row["valid_from"]:
         wrong.append(Fault("/validFrom", "after-birthday", "By then others decide; ask again when they do."))
+    if decision.yes and await store.overtaken(db, permit.case_id, row["id"], decision.decided_at):
+        wrong.append(Fault("/decidedAt", "overtaken", "Since then a no or a withdrawal was recorded; ask again."))
     if wrong:
         raise Invalid(*wrong)
     decision = replace(decision, decider=voice.decider, representation_id=voice.person)

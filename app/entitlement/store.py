@@ -158,6 +158,13 @@ async def kept_away(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> b
     return bool((await db.execute(text("select kept_away(:case, :patient)"), values)).scalar_one())
 
 
+async def overtaken(db: AsyncSession, case_id: CaseId, consent_id: UUID, decided_at: datetime) -> bool:
+    """Whether somebody said no to the same, or took it back, after this was decided."""
+    statement = text("select overtaken(:case, :consent, :at)")
+    values = {"case": case_id, "consent": consent_id, "at": decided_at}
+    return bool((await db.execute(statement, values)).scalar_one())
+
+
 async def enter_as_time(db: AsyncSession, now: datetime | None) -> datetime:
     """Enter a transaction in which nobody acts but time: sets the instant, and no actor."""
     statement = text(

@@ -1,5 +1,6 @@
 """Attacks on consent in full: who reads, hears, ends or decides what is not theirs."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -152,3 +153,35 @@ async def test_nobody_takes_back_or_clicks_for_the_citizen_what_merely_names_the
     assert faults_of(await gp.post(f"/cases/{table.case_id}/consents", clicked)) == {"/method": "not-own-login"}
     citizen = await table.as_("citizen")
     await citizen.made(f"/consents/{given}/withdrawal", {"method": "digital_2fa"})
+
+
+async def test_no_yes_from_before_a_no_or_a_withdrawal_brings_back_what_it_ended(instance: Instance) -> None:
+    table = await open_table(instance)
+    await seat(table, "social-worker")
+    gp, citizen = await table.as_("gp"), await table.as_("citizen")
+    case, member = f"/cases/{table.case_id}", [{"type": "member", "id": table.members["social-worker"]}]
+    before = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    terms = {
+        "patientId": table.patient_id,
+        "kind": "lift_secrecy",
+        "recipients": member,
+        "categories": ["zrm", "social_participation"],
+        "purpose": "CAREMGT",
+    }
+    said = {"decidedBy": {"type": "patient"}, "method": "oral_recorded", "textVersion": "nl-2026-1"}
+
+    given = await gp.made(f"{case}/consents", {**terms, **said, "decidedAt": before})
+    await citizen.made(f"/consents/{given['id']}/withdrawal", {})
+    back = await gp.post(f"{case}/consents", {**terms, **said, "decidedAt": before})
+    assert faults_of(back) == {"/decidedAt": "overtaken"}
+    asked = await gp.made(f"{case}/consent-requests", terms)
+    late = await gp.post(f"/consents/{asked['id']}/decisions", {**said, "decision": "yes", "decidedAt": before})
+    assert faults_of(late) == {"/decidedAt": "overtaken"}
+    refused = await gp.made(f"{case}/consent-requests", {**terms, "categories": ["medication"]})
+    await gp.made(f"/consents/{refused['id']}/decisions", {**said, "decision": "no"})
+    over = await gp.post(f"{case}/consents", {**terms, **said, "categories": ["medication"], "decidedAt": before})
+    assert faults_of(over) == {"/decidedAt": "overtaken"}
+    again = await gp.made(f"{case}/consents", {**terms, **said})
+    assert again["status"] == "active", "the citizen may change their mind"
+    other = await gp.made(f"{case}/consents", {**terms, **said, "categories": ["education"], "decidedAt": before})
+    assert other["status"] == "active", "what nobody refused is not overtaken"

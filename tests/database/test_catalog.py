@@ -144,7 +144,7 @@ CROSSING = {
         name: ["app"]
         for name in (
             *("account_with_bsn", "administers", "announces", "case_access", "cases_of", "chained"),
-            *("end_seats", "keeps_dossier", "may_keep_dossiers", "ownerless"),
+            *("end_seats", "keeps_dossier", "may_keep_dossiers", "overtaken", "ownerless"),
             *("birth_date_of", "contact_kept_safe", "end_lapsed_seats", "settle_consent"),
             *("access_decision", "keep_basis"),
             *("break_glass_concerns_me", "confirm_break_glass", "emergency_cases", "emergency_shown"),
