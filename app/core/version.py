@@ -1,3 +1,3 @@
 """The version of this service and its interface. Source: semver.org."""
 
-API_VERSION = "0.2.0"
+API_VERSION = "0.3.0"
