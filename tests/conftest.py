@@ -70,9 +70,17 @@ def cluster(kept: Path, scratch: Path) -> Iterator[Urls]:
     urls = postgres.start()
     try:
         asyncio.run(load_demo(settings_for(urls, scratch / "keys"), urls.owner))
+        asyncio.run(_inform(urls))
         yield urls
     finally:
         postgres.stop()
+
+
+async def _inform(urls: Urls) -> None:
+    """Let connections of a test's own, which say nothing of it, do as the demo does: citizens are informed."""
+    connection = await asyncpg.connect(urls.superuser)
+    await connection.execute("alter role all set overlegtafel.platform_consent = 'informed'")
+    await connection.close()
 
 
 def settings_for(urls: Urls, keys: Path) -> Settings:

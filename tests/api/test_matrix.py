@@ -563,7 +563,12 @@ async def _died(room: Room, name: str) -> tuple[Caller, str]:
     return (gp if name == "recordDeath" else await room.as_("poh")), target(room, OPERATIONS[name], **ids)
 
 
+async def _citizen(room: Room, name: str) -> tuple[Caller, str]:
+    return await room.as_("citizen"), target(room, OPERATIONS[name])
+
+
 READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
+    **dict.fromkeys(("listAccesses", "listConsentRequests"), _citizen),
     **dict.fromkeys(ABOUT_A_CHILD, _child),
     "addSubject": _household,
     "endCurrentSession": _own_session,

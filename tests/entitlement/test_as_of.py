@@ -99,7 +99,8 @@ class Remembered(Household):
             self.history.note(self.region.now, self.wait(self.look()))
 
     async def look(self) -> World:
-        return await naive.look(self.region.root, self.region.case_id)
+        required = self.region.participation_required
+        return await naive.look(self.region.root, self.region.case_id, participation_required=required)
 
     @rule(which=st.integers(0, 20))
     def withdraw(self, which: int) -> None:
