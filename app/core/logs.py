@@ -145,7 +145,8 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     logging.root.setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
         server = logging.getLogger(name)
-        server.handlers, server.propagate = [], True
+        server.handlers, server.propagate, server.disabled = [], True, False
+        server.setLevel(logging.NOTSET)  # whoever set one before, the parent's counts
     logging.getLogger("uvicorn").setLevel(level)
     access = logging.getLogger("uvicorn.access")  # paths and queries; the audit log tells who did what
     access.handlers, access.propagate, access.disabled = [], False, True

@@ -235,7 +235,9 @@ async def _decided(
     until, _ = question.end(row["valid_until"], permit.now, means.term)
     if decision.yes and until is not None and until <= row["valid_from"]:
         wrong.append(Fault("/validFrom", "after-birthday", "By then others decide; ask again when they do."))
-    if decision.yes and await store.overtaken(db, permit.case_id, row["id"], decision.decided_at):
+    # Of two who decide here and now, the one who comes last has the last word.
+    earlier = decision.yes and decision.decided_at < permit.now
+    if earlier and await store.overtaken(db, permit.case_id, row["id"], decision.decided_at):
         wrong.append(Fault("/decidedAt", "overtaken", "Since then a no or a withdrawal was recorded; ask again."))
     if wrong:
         raise Invalid(*wrong)
