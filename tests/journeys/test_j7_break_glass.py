@@ -267,6 +267,10 @@ async def test_telling_the_citizen_can_wait_for_a_reason_and_then_nothing_else_t
     await seat(table, "poh", direct=True)
     bsn = await citizen_bsn(timed)
     duty, gp, poh, citizen = [await timed.as_(one) for one in ("gp-other", "gp", "poh", "citizen")]
+    elsewhere = {"bsn": bsn, "name": NAMES, "birthDate": "1941-03-02", "neighbourhood": "limmel"}
+    nurse = await timed.as_("district-nurse")
+    twice = await nurse.made("/patients", elsewhere)
+    await nurse.made("/cases", {"kind": "individual", "patientIds": [twice["id"]], "question": "Hoe gaat het thuis?"})
     now = clock()
     assert now is not None
     for delay, faults in (
@@ -292,10 +296,14 @@ async def test_telling_the_citizen_can_wait_for_a_reason_and_then_nothing_else_t
     assert await told(gp, made["id"]) == ["break_glass_used"]
     assert await told(citizen, made["id"]) == []
     assert await status(citizen, f"/break-glass/{made['id']}") == 404
+    looked = (await citizen.get("/me/accesses", limit=100)).json()["items"]
+    assert looked, "others looked"
+    assert "break-glass" not in str(looked), "at either organisation that knows her"
     assert made["noticeDelayReason"] == delay["reason"]
     clock.move(timedelta(days=2, minutes=1))
     citizen = await timed_caller(timed, "citizen")
     assert await told(citizen, made["id"]) == ["break_glass_used"]
+    assert "break-glass" in str((await citizen.get("/me/accesses", limit=100)).json()["items"])
     assert (await citizen.get(f"/break-glass/{made['id']}")).json()["noticeDelayReason"] is None
 
 
