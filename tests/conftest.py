@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from app.cli.postgres import EmbeddedPostgres, Urls
@@ -35,6 +36,16 @@ def _scratch() -> Path:
 
 SCRATCH = _scratch()
 FOLDER = "overlegtafel-tests-"
+
+
+def pytest_configure() -> None:
+    """Show what is logged on one page: drawn with every frame's variables, one error stops a service for seconds."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
 
 
 def pytest_collection_finish() -> None:

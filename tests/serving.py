@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from app.core.clock import Clock, database_clock
 from app.core.settings import Settings
+from app.realtime.connections import KEEP_ALIVE_SECONDS
 
 DRAIN_SECONDS = 5
 # For clients of plain HTTP: they trust no certificate. Reading the usual authorities would cost each 20 ms.
@@ -122,6 +123,7 @@ async def serve(settings: Settings, clock: Clock = database_clock) -> AsyncItera
             access_log=False,
             log_config=None,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )

@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 from app.cli.console import CommandError
 from app.core.logs import configure_logging
 from app.core.settings import Settings
+from app.realtime.connections import KEEP_ALIVE_SECONDS
 
 APPLICATION = "app.cli.worker:application"
 HTTP_PROTOCOL = "app.realtime.connections:HttpProtocol"
@@ -131,6 +132,7 @@ def run_server(settings: Settings, listener: socket.socket) -> None:
         forwarded_allow_ips=list(settings.trusted_proxies),
         log_config=None,
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_worker_healthcheck=WORKER_SILENCE_SECONDS,
     )

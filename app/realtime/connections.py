@@ -19,6 +19,9 @@ HEAD_TIMEOUT_SECONDS: Final = 10.0
 HEAD_BYTES_MAX: Final = 32 * 1024
 CONNECTIONS_MAX: Final = 20_000
 ANSWER_TIMEOUT_SECONDS: Final = 60.0
+# Longer than clients and proxies keep an idle connection: who ends it first must be who sends the next request, or a
+# request that is under way while we close is lost (httpx keeps one 5 s, nginx and most load balancers 60 s).
+KEEP_ALIVE_SECONDS: Final = 75
 LINGER_SECONDS: Final = 2.0
 
 _quiet = logging.getLogger("uvicorn.error.connections")

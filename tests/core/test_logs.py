@@ -76,9 +76,10 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
             monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
     monkeypatch.setitem(EVENTS, "test.event", frozenset({"case_id", "count", "code", "share", "on", "nothing"}))
     said = Said()
+    configured = structlog.get_config()
     configure_logging("INFO", said.stream)
     yield said
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     logging.root.manager._clear_cache()  # type: ignore[attr-defined]  # levels set behind its back
 
 

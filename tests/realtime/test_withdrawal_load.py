@@ -97,12 +97,17 @@ class Client:
                 self.known[data["id"]] = data["category"]
                 task = asyncio.create_task(self._fetch(data["id"]))
                 self.fetching.add(task)
-                task.add_done_callback(self.fetching.discard)
+                task.add_done_callback(self._fetched)
             case "message.posted":
                 self.known[data["threadId"]] = data["category"]
                 self.messages[data["threadId"]][data["id"]] = data["text"]
             case "message.retracted":
                 self.messages[data["threadId"]].pop(data["id"], None)
+
+    def _fetched(self, task: "asyncio.Task[None]") -> None:
+        """Forget a fetch that is done; one that failed is kept for the test to fail with."""
+        if not task.cancelled() and task.exception() is None:
+            self.fetching.discard(task)
 
     def _drop(self, categories: Iterable[str]) -> None:
         for thread_id in [one for one, category in self.known.items() if category in categories]:
@@ -255,8 +260,7 @@ async def under_load(
         for client in clients:
             client.done.set()
         await asyncio.gather(*living)
-        for client in clients:
-            await asyncio.gather(*client.fetching)
+        await asyncio.gather(*(task for client in clients for task in client.fetching))
     await hold_to_the_stream(superuser, table.case_id, clients)
     return {
         "messages": load.posted,
@@ -267,6 +271,8 @@ async def under_load(
 
 async def all_caught_up(clients: list[Client], load: Load) -> list[str]:
     """Return what still differs between clients and the server."""
+    for client in clients:
+        the_living(client.fetching)
     shown = {
         guest: await projection(await load.table.as_(guest), load.table.case_id)
         for guest in {client.caller.persona for client in clients}

@@ -9,7 +9,9 @@ import httpx
 
 from app.access.vocabulary import Acr, ClientScope
 from app.core.ids import AccountId, EngagementId, new_id
+from app.crypto.sealing import seal_text
 from app.identity.demo import BY_KEY, OTHER_PRACTICE, PRACTICE
+from app.identity.directory import NAME_CATEGORY, name_place
 from app.identity.sessions import Method
 from app.identity.signing_in import sign_in
 from tests.serving import Caller, Instance, MovableClock
@@ -59,7 +61,8 @@ class House:
     async def integration(self, *scopes: ClientScope, organisation: UUID = PRACTICE.id) -> Caller:
         """Return an identity system of an organisation."""
         account, engagement = new_id(), new_id()
-        name = await self.owner.fetchval("select name_sealed from account limit 1")
+        key = await self.instance.app.state.services.crypto.data_keys.sealing(account, NAME_CATEGORY)
+        name = seal_text(key, "A system", name_place(AccountId(account)))
         await self.owner.execute(
             "insert into account (id, name_sealed, created_at) values ($1, $2, now())", account, name
         )
