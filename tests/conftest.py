@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import structlog
+from argon2 import PasswordHasher, Type
 from pydantic import SecretStr
 
 from app.cli.postgres import EmbeddedPostgres, Urls
@@ -71,8 +72,17 @@ def kept(pytestconfig: pytest.Config) -> Path:
     return pytestconfig.cache.mkdir("cluster")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_hashes() -> Iterator[None]:
+    """Hash passwords for little; ``tests/identity/test_passwords.py`` hashes them as they are when served."""
+    with pytest.MonkeyPatch.context() as patching:
+        quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1, type=Type.ID)
+        patching.setattr("app.identity.factors.passwords.AS_SERVED", quick)
+        yield
+
+
 @pytest.fixture(scope="session")
-def cluster(kept: Path, scratch: Path) -> Iterator[Urls]:
+def cluster(kept: Path, scratch: Path, _quick_hashes: None) -> Iterator[Urls]:
     """A running cluster without durability, for this run only; its database is the migrated template."""
     from app.main import load_demo  # noqa: PLC0415  # the application loads slowly, and not every test needs it
 

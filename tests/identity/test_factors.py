@@ -145,7 +145,7 @@ async def test_a_new_password_ends_the_other_sessions(instance: Instance, log: L
         "select hash, to_jsonb(p)::text as row from password_factor p where account_id = $1", BY_KEY["gp"].account_id
     )
     assert row is not None
-    assert row["hash"].startswith("$argon2id$v=19$m=32768,t=2,p=1$")
+    assert row["hash"].startswith("$argon2id$v=19$")
     assert "anna" not in row["row"]
 
 

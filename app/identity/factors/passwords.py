@@ -19,9 +19,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from app.core.errors import Fault, Invalid, RateLimited
 from app.crypto.digests import Digests
 
-TIME_COST = 2
-MEMORY_KIB = 32 * 1024
-PARALLELISM = 1
+AS_SERVED = PasswordHasher(time_cost=2, memory_cost=32 * 1024, parallelism=1, type=Type.ID)  # memory in KiB
 THREADS = 1
 NICENESS = 10
 WAITING_MAX = 64
@@ -55,9 +53,7 @@ class Passwords:
 
     def __init__(self, digests: Digests) -> None:
         self._digests = digests
-        self._hasher = PasswordHasher(
-            time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=PARALLELISM, type=Type.ID
-        )
+        self._hasher = AS_SERVED
         self._threads = ThreadPoolExecutor(THREADS, "passwords", initializer=_step_back)
         self._waiting = 0
         self._turn = asyncio.Lock()
