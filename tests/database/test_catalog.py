@@ -179,14 +179,11 @@ CROSSING = {
     "mark_cases_dirty": [],
     "mark_dirty": [],
     "note_safe_contact": [],
-    "not_excluded": [],
     "note_use": ["stream"],
     "refuse_dirty": [],
     "participation": [],
-    "rests_on_something": [],
     "takes_part": [],
-    "within_participation": [],
-    "while_alive": [],
+    "unfounded": [],
 }
 
 # Functions that run with the rights of whoever calls them.

@@ -64,14 +64,18 @@ CHANGES = {
 
 async def commit(stock: Stock, root: Connection, *steps: str) -> None:
     """Change inputs past every other fence, entered as the opener; ``derive`` is a step too."""
-    async with session_on(engine_of(stock.urls.superuser)) as (raw, db):
-        await raw.fetchrow("select * from enter($1, null)", await stock.session_of(root, "gp"))
-        await raw.execute("select lock_case($1)", stock.case_id)
-        for step in steps:
-            if step == "derive":
-                await rederive(db, CaseId(stock.case_id), now=await raw.fetchval("select current_instant()"))
-            else:
-                assert not (await raw.execute(step)).endswith(" 0"), step
+    engine = engine_of(stock.urls.superuser)
+    try:
+        async with session_on(engine) as (raw, db):
+            await raw.fetchrow("select * from enter($1, null)", await stock.session_of(root, "gp"))
+            await raw.execute("select lock_case($1)", stock.case_id)
+            for step in steps:
+                if step == "derive":
+                    await rederive(db, CaseId(stock.case_id), now=await raw.fetchval("select current_instant()"))
+                else:
+                    assert not (await raw.execute(step)).endswith(" 0"), step
+    finally:
+        await engine.dispose()
 
 
 async def second_patient(root: Connection) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import StaticPool
 
 from app.cli.postgres import Urls
 from app.core.ids import CaseId
@@ -149,9 +149,9 @@ async def session_on(engine: AsyncEngine) -> "AsyncIterator[tuple[asyncpg.Connec
 
 
 def engine_of(url: str) -> AsyncEngine:
-    """Return an engine that connects as nothing but this URL says."""
+    """Return an engine of one connection, as nothing but this URL says; a new one would learn every table again."""
     return create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=StaticPool
     )
 
 
