@@ -11,6 +11,21 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app.access.actor import Actor
+from app.access.groups import (
+    BY_WHO_ANSWERS,
+    BY_WHO_OVERSEES,
+    BY_WHO_SITS,
+    DECIDING,
+    OF_THE_DEAD,
+    OF_THE_PRACTICE_ASKED,
+    OF_THE_PRACTICE_LEFT,
+    ON_CONSENTS,
+    ON_INVITATIONS,
+    ON_MESSAGES,
+    ON_THE_CITIZENS_WORD,
+    ON_THREADS,
+    WRITING,
+)
 from app.access.tables import (
     ANY_FACTOR,
     FRESH,
@@ -97,7 +112,10 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an actor stands to one case: everything a decision about the case needs, loaded in one statement."""
+    """How an actor stands to one case: everything a decision about the case needs, loaded in one statement.
+
+    Whoever ``receives`` is a GP of a practice that is, or was, asked to take the case over.
+    """
 
     case_id: CaseId
     kind: str
@@ -116,6 +134,7 @@ class Standing:
     entity: Entity = field(default_factory=Entity)
     emergency: bool = False
     represents: frozenset[PatientId] = frozenset()
+    receives: bool = False
 
     @property
     def speaks_for(self) -> frozenset[PatientId]:
@@ -317,72 +336,46 @@ def authorize(actor: Actor, action: Action, standing: Standing | None, *, now: d
     return CasePermit(actor, action, now, standing, _resting_on(action, standing, now), _MAKER)
 
 
-_ON_THREADS = frozenset({Action.THREAD_READ, Action.MESSAGE_LIST, Action.MESSAGE_POST, Action.THREAD_TYPING})
-_ON_MESSAGES = frozenset({Action.MESSAGE_READ, Action.MESSAGE_CORRECT, Action.MESSAGE_RETRACT})
-_WRITING = frozenset({Action.MESSAGE_POST, Action.THREAD_TYPING, Action.MESSAGE_CORRECT})
-_DECIDING = frozenset({Action.CONSENT_DECIDE, Action.CONSENT_EXTEND, Action.CONSENT_RENEW})
-_ON_CONSENTS = _DECIDING | {Action.CONSENT_PREVIEW, Action.CONSENT_READ, Action.CONSENT_WITHDRAW}
-_BY_WHO_ANSWERS = frozenset({Action.REPRESENTATION_RECORD, Action.REPRESENTATION_END, Action.SUBJECT_ADD})
-_BY_WHO_OVERSEES = frozenset(
-    {Action.MEMBER_INVITE, Action.MOVE_RECORD, Action.PUBLIC_TASK_END, Action.PUBLIC_TASK_RECORD}
-)
-_BY_WHO_SITS = frozenset(
-    {
-        Action.ACTIVATION_ISSUE,
-        Action.DISCLOSURE_RECORD,
-        Action.OPENING_END,
-        Action.OPENING_RECORD,
-        Action.REPRESENTATION_LIST,
-        Action.SAFETY_REPORT_RECORD,
-        Action.SAFE_CONTACT_RECORD,
-        Action.WITHHOLDING_END,
-        Action.WITHHOLDING_RECORD,
-    }
-)
-_ON_THE_CITIZENS_WORD = frozenset(
-    {
-        Action.CONSENT_ASK,
-        Action.CONSENT_BUNDLE_USE,
-        Action.CONSENT_GIVE,
-        Action.EXCLUSION_END,
-        Action.EXCLUSION_RECORD,
-        Action.OBJECTION_END,
-        Action.OBJECTION_RECORD,
-    }
-)
-_OF_THE_DEAD = frozenset({Action.AFTER_DEATH_DECIDE, Action.AFTER_DEATH_LIST, Action.DEATH_RECORD, Action.DEATH_UNDO})
-_ON_INVITATIONS = frozenset({Action.INVITATION_ACCEPT, Action.INVITATION_REFUSE})
-
-
 def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> DomainError | None:
     """Return why not, or None. What the actor may not see is not there; what it sees but may not do is forbidden."""
-    if action in _ON_INVITATIONS:
+    if action in ON_INVITATIONS:
         # A decided invitation is still there for whom it was for: deciding again is a conflict.
         return NotFound() if standing.member_status in (None, MemberStatus.ENDED) else None
     if action is Action.MESSAGE_READ and actor.role is Role.PRIVACY_OFFICER:
         return None if standing.entity.retracted else NotFound()
-    if not standing.seated:
+    if not standing.seated and not (standing.receives and action in OF_THE_PRACTICE_ASKED):
         return NotFound()
-    if action in _ON_THREADS or action in _ON_MESSAGES:
+    if action in ON_THREADS or action in ON_MESSAGES:
         return _message_denial(actor, action, standing, now)
-    if action in _DECIDING and standing.entity.readable:
+    if action in DECIDING and standing.entity.readable:
         return None if _records_consent(actor, standing) else Forbidden()
-    if action in _ON_CONSENTS:
+    if action in ON_CONSENTS:
         return None if standing.entity.readable else NotFound()
     if action is Action.MEMBER_LIST:
         return None if standing.holds_category(Category.CONTACT_NETWORK, now) else NotFound()
-    if action in _BY_WHO_OVERSEES:
-        return None if standing.oversees else Forbidden()
-    if action in _BY_WHO_SITS:
-        return None if standing.sits else Forbidden()
-    if action in _BY_WHO_ANSWERS:
-        return None if standing.sits and (standing.manages or standing.opened_by_me) else Forbidden()
-    if action in _OF_THE_DEAD:
+    suffices = _suffices(actor, action, standing)
+    return Forbidden() if suffices is False else None
+
+
+def _suffices(actor: Actor, action: Action, standing: Standing) -> bool | None:
+    """Whether how somebody stands to the case is enough for what rests on that alone; None for anything else."""
+    found: bool | None = None
+    if action in OF_THE_PRACTICE_ASKED:
+        found = standing.receives
+    elif action in OF_THE_PRACTICE_LEFT:
+        found = standing.oversees or (standing.sits and actor.role is Role.GP)
+    elif action in BY_WHO_OVERSEES:
+        found = standing.oversees
+    elif action in BY_WHO_SITS:
+        found = standing.sits
+    elif action in BY_WHO_ANSWERS:
+        found = standing.sits and (standing.manages or standing.opened_by_me)
+    elif action in OF_THE_DEAD:
         treats = standing.sits and actor.role is Role.GP and action in (Action.DEATH_RECORD, Action.DEATH_UNDO)
-        return None if standing.manages or treats else Forbidden()
-    if action in _ON_THE_CITIZENS_WORD:
-        return None if _records_consent(actor, standing) else Forbidden()
-    return None
+        found = standing.manages or treats
+    elif action in ON_THE_CITIZENS_WORD:
+        found = _records_consent(actor, standing)
+    return found
 
 
 def _records_consent(actor: Actor, standing: Standing) -> bool:
@@ -397,7 +390,7 @@ def _message_denial(actor: Actor, action: Action, standing: Standing, now: datet
         return NotFound()
     if entity.retracted and not mine:
         return NotFound()
-    if action in _WRITING and standing.holding(entity.cell, now, write=True, opened_seq=opened) is None:
+    if action in WRITING and standing.holding(entity.cell, now, write=True, opened_seq=opened) is None:
         return Forbidden("You may read here, but not write.")
     if action in (Action.MESSAGE_CORRECT, Action.MESSAGE_RETRACT) and not mine:
         return Forbidden("Only the author may do this.")
@@ -409,7 +402,7 @@ def _resting_on(action: Action, standing: Standing, now: datetime) -> Holding | 
     entity = standing.entity
     if entity.cell is not None:
         # What is written is new, so that a right which began after the message it corrects is one to write by.
-        seq = None if action in _WRITING else entity.seq
+        seq = None if action in WRITING else entity.seq
         return standing.holding(entity.cell, now, seq=seq, opened_seq=entity.opened_seq)
     grounds = [h for h in standing.holdings if h.active(now)]
     return min(grounds, key=lambda h: list(Ground).index(h.ground), default=None)

@@ -256,6 +256,13 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.ORGANISATION_SUSPEND: _REGION,
         Action.PATIENT_REGISTER: PROFESSIONALS,
         Action.PATIENT_SEARCH: PROFESSIONALS,
+        **dict.fromkeys(
+            (Action.PRACTICE_CHANGE_ANNOUNCE, Action.PRACTICE_CHANGE_LIST, Action.PRACTICE_CHANGE_WITHDRAW), _DECIDERS
+        ),
+        **dict.fromkeys(
+            (Action.PRACTICE_CHANGE_ACCEPT, Action.PRACTICE_CHANGE_RECEIVE, Action.PRACTICE_CHANGE_REFUSE),
+            frozenset({Role.GP}),
+        ),
         Action.PUBLIC_TASK_END: _CASE_FOLK,
         Action.PUBLIC_TASK_RECORD: _CASE_FOLK,
         Action.REGISTER_EXPORT: _WATCHERS,

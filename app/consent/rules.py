@@ -39,11 +39,12 @@ class Departing:
 
 
 class Succession(StrEnum):
-    """How a consent stands to the one that it refers to."""
+    """How a consent stands to the one that it refers to; a transfer asks it anew for another practice."""
 
     RENEWAL = "renewal"
     NARROWING = "narrowing"
     ADDITION = "addition"
+    TRANSFER = "transfer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,13 @@ class NobodyDied(Conflict):
     title = "No death is recorded"
 
 
+class PatientDied(Conflict):
+    """Raised by recording what only somebody alive decides, about somebody of whom a death is recorded."""
+
+    code = "patient-died"
+    title = "This person has died"
+
+
 class InspectionGround(StrEnum):
     """On what one may see something of somebody who died. Source: BW 7:458a; DOMAIN R-25."""
 

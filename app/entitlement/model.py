@@ -195,3 +195,28 @@ class Move(SQLModel, table=True):
     recorded_by_account_id: UUID = Field(foreign_key="account.id")
     recorded_by_engagement_id: UUID = Field(foreign_key="engagement.id")
     recorded_at: datetime = Field(sa_type=INSTANT)
+
+
+class PracticeChange(SQLModel, table=True):
+    """That a case goes from one GP practice to another; nothing changes before a GP there accepts.
+
+    ``reason`` is a code, of a refusal alone.
+    """
+
+    __tablename__ = "practice_change"
+    __table_args__ = (
+        Index("uq_practice_change_open", "case_id", unique=True, postgresql_where=text("state = 'announced'")),
+        Index("ix_practice_change_to", "to_organisation_id"),
+    )
+    case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
+    id: UUID = Field(primary_key=True)
+    from_organisation_id: UUID = Field(foreign_key="organisation.id")
+    to_organisation_id: UUID = Field(foreign_key="organisation.id")
+    state: str = Field(sa_type=TEXT)
+    recorded_by_account_id: UUID = Field(foreign_key="account.id")
+    recorded_by_engagement_id: UUID = Field(foreign_key="engagement.id")
+    recorded_at: datetime = Field(sa_type=INSTANT)
+    decided_by_account_id: UUID | None = Field(default=None, foreign_key="account.id")
+    decided_by_engagement_id: UUID | None = Field(default=None, foreign_key="engagement.id")
+    decided_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    reason: str | None = Field(default=None, sa_type=TEXT)

@@ -51,6 +51,7 @@ def parse_standing(found: dict[str, Any]) -> Standing:
         entity=_entity(found["entity"]),
         emergency=bool(member) and member["emergency"],
         represents=frozenset(PatientId(UUID(patient)) for patient in found["represents"]),
+        receives=found["receives"],
     )
 
 

@@ -31,6 +31,7 @@ class NoticeKind(StrEnum):
     REPRESENTATION_ENDED = "representation_ended"
     PRACTICE_CHANGE_ASKED = "practice_change_asked"
     PRACTICE_CHANGED = "practice_changed"
+    PRACTICE_CHANGE_OFF = "practice_change_off"
     DEATH_RECORDED = "death_recorded"
     DEATH_UNDONE = "death_undone"
 

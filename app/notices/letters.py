@@ -73,6 +73,10 @@ _TEXTS: Mapping[NoticeKind, str] = {
         "Een andere huisartsenpraktijk zorgt nu voor u. De vorige praktijk kan niet meer in uw gegevens."
         " Toestemmingen die u gaf gaan niet vanzelf mee: de nieuwe praktijk vraagt het u opnieuw."
     ),
+    NoticeKind.PRACTICE_CHANGE_OFF: (
+        "De overstap naar een andere huisartsenpraktijk gaat nu niet door. Er verandert niets. Wilt u toch"
+        " overstappen? Uw contactpersoon vertelt u wat u kunt doen."
+    ),
 }
 
 LETTERS: Mapping[NoticeKind, str] = MappingProxyType(

@@ -280,6 +280,27 @@ OPERATIONS = {
     "listAfterDeathRequests": Expected(
         "get", "/cases/{caseId}/after-death-requests", CASE, "after-death:list", "case", READ, 200
     ),
+    "announcePracticeChange": Expected(
+        "post", "/cases/{caseId}/practice-changes", CASE, "practice-change:announce", "case", CREATE, 201
+    ),
+    "listPracticeChanges": Expected(
+        "get", "/cases/{caseId}/practice-changes", CASE, "practice-change:list", "case", READ, 200
+    ),
+    "listPracticeChangesAsked": Expected(
+        "get", "/practice-changes", SELF, "practice-change:receive", "none", READ, 200
+    ),
+    **{
+        f"{verb}PracticeChange": Expected(
+            "post",
+            f"/cases/{{caseId}}/practice-changes/{{changeId}}/{noun}",
+            CASE,
+            f"practice-change:{verb}",
+            "case",
+            UPDATE,
+            201,
+        )
+        for verb, noun in (("accept", "acceptance"), ("refuse", "refusal"), ("withdraw", "withdrawal"))
+    },
     "recordMove": Expected("post", "/cases/{caseId}/moves", CASE, "move:record", "case", CREATE, 201),
     "exportContributions": Expected("get", "/contribution-exports", SELF, "contribution:export", "case", READ, 200),
     "listContributions": Expected("get", "/contributions", SELF, "contribution:list", "case", READ, 200),

@@ -143,6 +143,7 @@ class Room(Table):
             "clientId": ABSENT,
             "noticeId": ABSENT,
             "deathId": ABSENT,
+            "changeId": ABSENT,
             "breakGlassId": ABSENT,
             "identityId": ABSENT,
             "reportId": ABSENT,

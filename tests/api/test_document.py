@@ -59,7 +59,8 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         if parameter["name"] == "Idempotency-Key"
     }
     assert keyed == {
-        "recordMove",
+        *("recordMove", "announcePracticeChange"),
+        *("acceptPracticeChange", "refusePracticeChange", "withdrawPracticeChange"),
         *("recordDeath", "undoDeath", "decideAfterDeathRequest"),
         *("breakGlass", "confirmBreakGlass", "endBreakGlass", "reviewBreakGlass"),
         *("registerPatient", "openCase", "inviteMember", "acceptInvitation", "recordPublicTask", "giveConsent"),

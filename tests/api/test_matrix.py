@@ -13,7 +13,7 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from app.identity.demo import BY_KEY, NURSING, PRACTICE, TEAM_ID
+from app.identity.demo import BY_KEY, NURSING, OTHER_PRACTICE, PRACTICE, TEAM_ID
 from app.notices.kinds import Citizen, NoticeKind
 from tests.api import letting_in
 from tests.api.expectations import CASE, EXPORTS, OPERATIONS, PUBLIC, Expected
@@ -34,6 +34,7 @@ OFFICE = OVERSEERS | {"org-admin", "region-admin", "integration"}
 EVERYBODY = FOLK | OFFICE
 ADMINS = {"org-admin", "region-admin"}
 PHYSICIANS = {"gp", "gp-other", "gp-locum", "specialist"}
+GPS = {"gp", "gp-other", "gp-locum"}
 ALLOWED: dict[str, set[str]] = {
     **{name: FOLK for name, one in OPERATIONS.items() if one.scope == CASE},
     "readMessage": FOLK | {"privacy-officer"},
@@ -52,6 +53,10 @@ ALLOWED: dict[str, set[str]] = {
         ),
         FOLK - {"informal-carer"},
     ),
+    **dict.fromkeys(
+        ("announcePracticeChange", "listPracticeChanges", "withdrawPracticeChange"), PROFESSIONALS | {"citizen"}
+    ),
+    **dict.fromkeys(("acceptPracticeChange", "refusePracticeChange", "listPracticeChangesAsked"), GPS),
     "listConsentBundles": EVERYBODY,
     **dict.fromkeys(("recordRepresentation", "endRepresentation", "issueRepresentativeCode"), PROFESSIONALS),
     **dict.fromkeys(("withhold", "endWithholding", "addSubject"), PROFESSIONALS),
@@ -133,6 +138,8 @@ BODIES: dict[str, Json] = {
     "breakGlass": {"bsn": "999990019", "reasonCode": "life-threatening", "reason": "Bewusteloos, alleen thuis."},
     "reviewBreakGlass": {"verdict": "justified", "remarks": "Gezien de melding terecht."},
     "undoDeath": {"reason": "Verkeerde persoon."},
+    "announcePracticeChange": {"organisationId": str(OTHER_PRACTICE.id)},
+    "refusePracticeChange": {"reason": "full"},
     "registerPatient": {"bsn": "999990019", "name": NAME, "birthDate": "1950-01-31", "neighbourhood": "limmel"},
     "searchPatients": {"family": "Lemmens", "birthDate": "1941-03-02"},
     "refuseInvitation": {"reason": "no-time"},
@@ -290,7 +297,7 @@ async def test_a_role_that_never_may_is_forbidden_whatever_it_names(room: Room, 
 
 IDS = (
     *("caseId", "memberId", "taskId", "threadId", "messageId", "consentId"),
-    *("organisationId", "teamId", "engagementId", "identityId", "reportId"),
+    *("organisationId", "teamId", "engagementId", "identityId", "reportId", "changeId"),
 )
 NONSENSE = dict.fromkeys(IDS, "no-such-id")
 
@@ -336,7 +343,7 @@ async def test_a_stranger_learns_nothing_from_a_bad_body(room: Room, body: objec
 async def test_an_invitee_sees_no_more_of_the_case_than_a_stranger(room: Room) -> None:
     invitee, stranger = await room.as_("specialist"), await room.as_("gp-other")
     for name, one in ON_CASES.items():
-        if name in {"acceptInvitation", "refuseInvitation"}:
+        if name in {"acceptInvitation", "refuseInvitation"} or "specialist" not in ALLOWED[name]:
             continue
         seen = await ask(room, invitee, name, target(room, one))
         absent = await ask(room, stranger, name, target(room, one, **dict.fromkeys(IDS, ABSENT)))
@@ -549,7 +556,10 @@ ABOUT_A_CHILD = (
     *("withhold", "endWithholding"),
 )
 ABOUT_THE_DEAD = ("recordDeath", "undoDeath", "decideAfterDeathRequest", "listAfterDeathRequests")
-ELSEWHERE = ("issueActivationCode", "addSubject", *ABOUT_A_CHILD, *ABOUT_THE_DEAD)
+TO_ANOTHER_PRACTICE = (
+    *("announcePracticeChange", "acceptPracticeChange", "refusePracticeChange", "withdrawPracticeChange"),
+)
+ELSEWHERE = ("issueActivationCode", "addSubject", *ABOUT_A_CHILD, *ABOUT_THE_DEAD, *TO_ANOTHER_PRACTICE)
 """Operations that the matrix asks in a case of their own."""
 
 
@@ -561,6 +571,17 @@ async def _died(room: Room, name: str) -> tuple[Caller, str]:
     if name != "recordDeath":
         ids["deathId"] = str((await gp.made(f"/cases/{ids['caseId']}/deaths", death_body(room)))["id"])
     return (gp if name == "recordDeath" else await room.as_("poh")), target(room, OPERATIONS[name], **ids)
+
+
+async def _moving(room: Room, name: str) -> tuple[Caller, str]:
+    """Somebody in a case of their own who goes to another practice, unless that is to be announced."""
+    gp, ids = await letting_in.unlinked(room)
+    if name == "announcePracticeChange":
+        return gp, target(room, OPERATIONS[name], **ids)
+    changes = f"/cases/{ids['caseId']}/practice-changes"
+    ids["changeId"] = str((await gp.made(changes, BODIES["announcePracticeChange"]))["id"])
+    caller = gp if name == "withdrawPracticeChange" else await room.as_("gp-other")
+    return caller, target(room, OPERATIONS[name], **ids)
 
 
 async def _citizen(room: Room, name: str) -> tuple[Caller, str]:
@@ -608,6 +629,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     **dict.fromkeys(("readBreakGlass", "endBreakGlass", "reviewBreakGlass"), _emergency),
     "confirmBreakGlass": _waiting,
     **dict.fromkeys(ABOUT_THE_DEAD, _died),
+    **dict.fromkeys(TO_ANOTHER_PRACTICE, _moving),
     **{name: _organisation for name, one in OPERATIONS.items() if one.action.startswith("organisation:")},
     "listOrganisations": _plain,
     **{name: _team for name, one in OPERATIONS.items() if one.action.startswith(("team:", "team-member:"))},
@@ -653,7 +675,7 @@ async def test_who_may_succeeds_and_leaves_a_record(room: Room, name: str) -> No
         if one.scope == CASE:
             assert str(record["case_id"]) == (room.ids["other case"] if name in ELSEWHERE else room.case_id)
             assert record["access_version"] is not None
-            if name not in {"acceptInvitation", "refuseInvitation"}:
+            if name not in {"acceptInvitation", "refuseInvitation", "acceptPracticeChange", "refusePracticeChange"}:
                 assert record["ground"] is not None
 
 

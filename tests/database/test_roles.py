@@ -60,6 +60,7 @@ PRIVILEGES = {
         organisation: insert, select, update(agb, agreement_on, agreement_reference, kvk, merged_into_id,
             municipality_code, name, oin, status, ura)
         patient: insert, select
+        practice_change: insert, select
         public_task: insert, select, update(valid_until)
         realtime_ticket: delete, insert, select
         replacement: insert, select, update(cancelled_at)
