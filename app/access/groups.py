@@ -2,9 +2,11 @@
 
 from app.access.vocabulary import Action
 
-ON_THREADS = frozenset({Action.THREAD_READ, Action.MESSAGE_LIST, Action.MESSAGE_POST, Action.THREAD_TYPING})
+ON_THREADS = frozenset(
+    {Action.THREAD_READ, Action.MESSAGE_LIST, Action.MESSAGE_POST, Action.THREAD_RELEASE, Action.THREAD_TYPING}
+)
 ON_MESSAGES = frozenset({Action.MESSAGE_READ, Action.MESSAGE_CORRECT, Action.MESSAGE_RETRACT})
-WRITING = frozenset({Action.MESSAGE_POST, Action.THREAD_TYPING, Action.MESSAGE_CORRECT})
+WRITING = frozenset({Action.MESSAGE_POST, Action.THREAD_RELEASE, Action.THREAD_TYPING, Action.MESSAGE_CORRECT})
 DECIDING = frozenset({Action.CONSENT_DECIDE, Action.CONSENT_EXTEND, Action.CONSENT_RENEW})
 ON_CONSENTS = DECIDING | {Action.CONSENT_PREVIEW, Action.CONSENT_READ, Action.CONSENT_WITHDRAW}
 BY_WHO_ANSWERS = frozenset({Action.REPRESENTATION_RECORD, Action.REPRESENTATION_END, Action.SUBJECT_ADD})
@@ -26,6 +28,7 @@ BY_WHO_SITS = frozenset(
 )
 ON_THE_CITIZENS_WORD = frozenset(
     {
+        Action.ACCESS_REQUEST_RECORD,
         Action.CONSENT_ASK,
         Action.CONSENT_BUNDLE_USE,
         Action.CONSENT_GIVE,

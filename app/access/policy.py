@@ -26,6 +26,7 @@ from app.access.groups import (
     ON_THREADS,
     WRITING,
 )
+from app.access.refusals import SessionLocked, StepUpNeeded
 from app.access.tables import (
     ANY_FACTOR,
     FRESH,
@@ -38,8 +39,8 @@ from app.access.tables import (
     WHILE_LOCKED,
     powers_of,
 )
-from app.access.vocabulary import Action, Category, ClientScope, Domain, Ground, Role
-from app.core.errors import DomainError, Forbidden, NotFound, Unauthenticated
+from app.access.vocabulary import PROFESSIONALS, Action, Category, ClientScope, Domain, Ground, Role
+from app.core.errors import DomainError, Forbidden, NotFound
 from app.core.ids import AccountId, CaseId, ConsentId, MemberId, PatientId, ThreadId
 
 _MAKER = object()
@@ -98,7 +99,8 @@ class MemberStatus(StrEnum):
 class Entity:
     """The thing inside the case that a request is about: a thread, message or consent.
 
-    ``opened_seq`` is where the thread that it is, or stands in, was opened.
+    ``opened_seq`` is where the thread that it is, or stands in, was opened; ``held_until`` until when that thread is
+    held back, None for one that is not.
     """
 
     cell: Cell | None = None
@@ -108,6 +110,7 @@ class Entity:
     retracted: bool = False
     readable: bool = False
     thread_id: ThreadId | None = None
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,23 +257,6 @@ def _require_maker(maker: object) -> None:
         raise TypeError("permits are made by app.access.policy alone")
 
 
-class SessionLocked(Unauthenticated):
-    """Raised while the screen of a session is locked: ``POST /reauthentications`` opens it."""
-
-    code = "session-locked"
-    title = "The screen is locked"
-
-
-class StepUpNeeded(Unauthenticated):
-    """Raised when the session shows too few factors, or showed them too long ago.
-
-    ``POST /reauthentications`` with a factor mends it. Source: RFC 9470.
-    """
-
-    code = "reauthentication-needed"
-    title = "This needs another factor, or a fresh one"
-
-
 def authorize_role(actor: Actor, action: Action, *, now: datetime) -> RolePermit:
     """Return a permit that rests on the role alone.
 
@@ -386,6 +372,8 @@ def _message_denial(actor: Actor, action: Action, standing: Standing, now: datet
     entity = standing.entity
     mine = entity.author_id == actor.account_id
     opened = entity.opened_seq
+    if is_held_from(actor.role, entity.held_until, now):
+        return NotFound()
     if entity.cell is None or standing.holding(entity.cell, now, seq=entity.seq, opened_seq=opened) is None:
         return NotFound()
     if entity.retracted and not mine:
@@ -406,6 +394,14 @@ def _resting_on(action: Action, standing: Standing, now: datetime) -> Holding | 
         return standing.holding(entity.cell, now, seq=seq, opened_seq=entity.opened_seq)
     grounds = [h for h in standing.holdings if h.active(now)]
     return min(grounds, key=lambda h: list(Ground).index(h.ground), default=None)
+
+
+def is_held_from(role: Role, held_until: datetime | None, now: datetime) -> bool:
+    """Whether a thread that is held back until an instant (None: not at all) is not there yet for a role.
+
+    Professionals see it from the start; everybody else from its release. Source: DESIGN 5, ground ``subject``.
+    """
+    return held_until is not None and now < held_until and role not in PROFESSIONALS
 
 
 def authorize_post(

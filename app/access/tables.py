@@ -155,6 +155,7 @@ _CASE_FOLK = PARTICIPANTS
 _PERSONS = frozenset(Role) - {Role.INTEGRATION}
 _DECIDERS = PROFESSIONALS | {Role.CITIZEN}
 _REGION = frozenset({Role.REGION_ADMIN})
+_OFFICE = frozenset({Role.ORG_ADMIN})
 _ADMINS = frozenset({Role.REGION_ADMIN, Role.ORG_ADMIN})
 _WATCHERS = frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER})
 _OF_EMERGENCIES = PROFESSIONALS | {Role.CITIZEN, Role.PRIVACY_OFFICER}
@@ -164,6 +165,7 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
         Action.ACCESS_REPLAY: _WATCHERS,
         Action.ACCESS_LOG_READ: frozenset({Role.CITIZEN}),
+        Action.ACCESS_REQUEST_RECORD: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
         Action.ACCOUNT_LIST: PROFESSIONALS,
         Action.ACTIVATION_ISSUE: PROFESSIONALS,
         Action.ACTIVATION_USE: frozenset({Role.CITIZEN}),
@@ -178,10 +180,8 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.CASE_LISTEN: _CASE_FOLK,
         Action.CASE_OPEN: PROFESSIONALS | {Role.CITIZEN},
         Action.CASE_READ: _CASE_FOLK,
-        Action.CLIENT_CHANGE: _ADMINS,
-        Action.CLIENT_LIST: _ADMINS,
-        Action.CLIENT_REGISTER: _ADMINS,
-        Action.CLIENT_SUSPEND: _ADMINS,
+        **dict.fromkeys((Action.CLIENT_CHANGE, Action.CLIENT_LIST), _ADMINS),
+        **dict.fromkeys((Action.CLIENT_REGISTER, Action.CLIENT_SUSPEND), _ADMINS),
         Action.CONSENT_ASK: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
         Action.CONSENT_BUNDLE_LIST: _EVERYONE,
         Action.CONSENT_BUNDLE_USE: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
@@ -265,8 +265,7 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         ),
         Action.PUBLIC_TASK_END: _CASE_FOLK,
         Action.PUBLIC_TASK_RECORD: _CASE_FOLK,
-        Action.REGISTER_EXPORT: _WATCHERS,
-        Action.REGISTER_LIST: _WATCHERS,
+        **dict.fromkeys((Action.REGISTER_EXPORT, Action.REGISTER_LIST), _WATCHERS),
         Action.REPLACEMENT_END: PROFESSIONALS,
         Action.REPLACEMENT_LIST: PROFESSIONALS,
         Action.REPLACEMENT_START: PROFESSIONALS,
@@ -292,17 +291,16 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.SUBSTITUTE_LIST: PROFESSIONALS | _ADMINS,
         Action.SUBSTITUTE_REGISTER: _ADMINS,
         Action.SYSTEM_READ: _EVERYONE,
-        Action.TEAM_CHANGE: _REGION,
-        Action.TEAM_CREATE: _REGION,
+        **dict.fromkeys((Action.TEAM_CHANGE, Action.TEAM_CREATE), _REGION),
         Action.TEAM_LIST: PROFESSIONALS | _ADMINS,
-        Action.TEAM_MEMBER_ADD: _ADMINS,
-        Action.TEAM_MEMBER_END: _ADMINS,
+        **dict.fromkeys((Action.TEAM_MEMBER_ADD, Action.TEAM_MEMBER_END), _ADMINS),
         Action.TEAM_MEMBER_LIST: PROFESSIONALS | _ADMINS,
         Action.TEAM_MERGE: _REGION,
         Action.TEAM_SUSPEND: _REGION,
         Action.THREAD_LIST: _CASE_FOLK,
         Action.THREAD_OPEN: _CASE_FOLK,
         Action.THREAD_READ: _CASE_FOLK,
+        Action.THREAD_RELEASE: PROFESSIONALS,
         Action.THREAD_TYPING: _CASE_FOLK,
         Action.TICKET_ISSUE: _CASE_FOLK,
         Action.TOKEN_INTROSPECT: frozenset({Role.INTEGRATION}),
@@ -311,9 +309,8 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.TOKEN_REVOKE: _EVERYONE,
         Action.WITHHOLDING_END: PROFESSIONALS,
         Action.WITHHOLDING_RECORD: PROFESSIONALS,
-        Action.WORKPLACE_END: frozenset({Role.ORG_ADMIN}),
-        Action.WORKPLACE_LIST: frozenset({Role.ORG_ADMIN}),
-        Action.WORKPLACE_REGISTER: frozenset({Role.ORG_ADMIN}),
+        Action.WORKPLACE_END: _OFFICE,
+        **dict.fromkeys((Action.WORKPLACE_LIST, Action.WORKPLACE_REGISTER), _OFFICE),
     }
 )
 """Role x action. A role that is not named for an action is refused with 403, whatever the case says."""

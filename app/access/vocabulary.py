@@ -156,6 +156,15 @@ class ReasonCode(StrEnum):
     CITIZEN_REQUEST = "citizen-request"
 
 
+class HoldReason(StrEnum):
+    """Why a thread is shown to the citizen later than it was opened; the words beside it are sealed."""
+
+    TALK_FIRST = "talk-first"
+    RESULT_PENDING = "result-pending"
+    CONSULTATION = "consultation"
+    OTHER = "other"
+
+
 class MessageKind(StrEnum):
     """What a message wants from its readers."""
 
@@ -217,6 +226,7 @@ class Action(StrEnum):
 
     ACCESS_REPLAY = "access:replay"
     ACCESS_LOG_READ = "access-log:read"
+    ACCESS_REQUEST_RECORD = "access-request:record"
     ACCOUNT_LIST = "account:list"
     ACTIVATION_ISSUE = "activation:issue"
     ACTIVATION_USE = "activation:use"
@@ -360,6 +370,7 @@ class Action(StrEnum):
     THREAD_LIST = "thread:list"
     THREAD_OPEN = "thread:open"
     THREAD_READ = "thread:read"
+    THREAD_RELEASE = "thread:release"
     THREAD_TYPING = "thread:typing"
     TICKET_ISSUE = "realtime-ticket:issue"
     TOKEN_INTROSPECT = "token:introspect"  # noqa: S105  # an action's name, not a secret

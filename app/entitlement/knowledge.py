@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 
 from app.access.actor import Actor
-from app.access.policy import Cell, Holding, authorize_post
+from app.access.policy import Cell, Holding, authorize_post, is_held_from
 from app.access.vocabulary import Category, Domain, Ground
 from app.core.db import Pool
 from app.core.errors import DomainError, NotFound
@@ -46,7 +46,8 @@ class Snapshot:
     """One case as one statement saw it.
 
     ``threads`` says of each thread in which cell and where it was opened, ``steps`` of a label at which positions the
-    bounds of holdings on the opening of threads lie.
+    bounds of holdings on the opening of threads lie. ``held`` says until when threads are held back, those alone of
+    which the release was not told yet; ``professionals`` are the engagements that see them.
     """
 
     version: int
@@ -56,6 +57,8 @@ class Snapshot:
     by_label: Mapping[tuple[EngagementId, Category, Domain], tuple[Holding, ...]]
     turns: tuple[datetime, ...] = ()
     steps: Mapping[tuple[Category, Domain], tuple[int, ...]] = field(default_factory=dict)
+    held: Mapping[ThreadId, datetime] = field(default_factory=dict)
+    professionals: frozenset[EngagementId] = frozenset()
     readers_known: dict[tuple[Label, int], _Readers] = field(default_factory=dict, compare=False)
     cells_known: dict[EngagementId, tuple[datetime, frozenset[Cell]]] = field(default_factory=dict, compare=False)
 
@@ -63,8 +66,15 @@ class Snapshot:
         """Return the last bound that a thread opened at this position passes, 0 if none; all it passes alike."""
         return max((bound for bound in self.steps.get((category, domain), ()) if bound <= opened_seq), default=0)
 
-    def readers(self, label: Label, seq: int, at: datetime, *, opened_seq: int) -> frozenset[EngagementId]:
-        """Return everybody who reads an event of this label at this position and instant.
+    def readers(
+        self, label: Label, seq: int, at: datetime, *, opened_seq: int, held: bool = False
+    ) -> frozenset[EngagementId]:
+        """Return everybody who reads an event of this label at this position and instant; see ``reads``."""
+        who = self._readers(label, seq, at, opened_seq)
+        return who & self.professionals if held else who
+
+    def _readers(self, label: Label, seq: int, at: datetime, opened_seq: int) -> frozenset[EngagementId]:
+        """Return everybody who reads an event of this label, were it not held back.
 
         The answer holds until the next instant at which a holding of the label begins or ends, and from the last
         bound of one on; it is kept for that long, because many messages ask the same.
@@ -83,11 +93,23 @@ class Snapshot:
             self.readers_known[(label, step)] = _Readers(start, end, from_seq, who)
         return who
 
-    def reads(self, engagement_id: EngagementId, label: Label, seq: int, now: datetime, *, opened_seq: int) -> bool:
+    def reads(
+        self,
+        engagement_id: EngagementId,
+        label: Label,
+        seq: int,
+        now: datetime,
+        *,
+        opened_seq: int,
+        held: bool = False,
+    ) -> bool:
         """Whether an engagement reads an event of this label (of any subject if none is named) at this position.
 
-        ``opened_seq`` is where the event's thread was opened; what is in no thread stands for itself.
+        ``opened_seq`` is where the event's thread was opened; what is in no thread stands for itself. ``held`` says
+        that the event came while its thread was held back.
         """
+        if held and engagement_id not in self.professionals:
+            return False
         patient_id, category, domain = label
         return any(
             holding.visible_from_seq <= seq
@@ -189,9 +211,12 @@ def _decision(case_id: CaseId, snapshot: Snapshot, actor: Actor, thread_id: Thre
         raise NotFound
     cell, opened_seq = found
     held = snapshot.by_label.get((actor.engagement_id, cell.category, cell.domain), ())
+    until = snapshot.held.get(thread_id)
+    if is_held_from(actor.role, until, now):
+        raise NotFound
     holding = authorize_post(actor, cell, held, opened_seq=opened_seq, now=now)
     step = snapshot.step(cell.category, cell.domain, opened_seq)
-    return Decision(case_id, snapshot.version, cell, step, holding)
+    return Decision(case_id, snapshot.version, cell, step, holding, None if until is None else thread_id)
 
 
 def _snapshot(found: Mapping[str, Any]) -> Snapshot:
@@ -232,6 +257,8 @@ def _snapshot(found: Mapping[str, Any]) -> Snapshot:
         holdings={engagement_id: tuple(held) for engagement_id, held in holdings.items()},
         by_label={label: tuple(held) for label, held in by_label.items()},
         steps=_steps(holdings),
+        held={ThreadId(UUID(thread)): datetime.fromisoformat(until) for thread, until in found["held"]},
+        professionals=frozenset(EngagementId(UUID(one)) for one in found["professionals"]),
         turns=tuple(
             sorted(
                 {turn for held in holdings.values() for h in held for turn in (h.valid_from, h.valid_until) if turn}

@@ -86,7 +86,7 @@ def _entity(found: dict[str, Any]) -> Entity:
     cell = None
     if found.get("category"):
         cell = Cell(PatientId(UUID(found["patientId"])), Category(found["category"]), Domain(found["domain"]))
-    author, thread = found.get("authorId"), found.get("threadId")
+    author, thread, held = found.get("authorId"), found.get("threadId"), found.get("heldUntil")
     return Entity(
         cell=cell,
         seq=found.get("seq"),
@@ -95,6 +95,7 @@ def _entity(found: dict[str, Any]) -> Entity:
         retracted=found.get("retracted", False),
         readable=found.get("readable", False),
         thread_id=ThreadId(UUID(thread)) if thread else None,
+        held_until=datetime.fromisoformat(held) if held else None,
     )
 
 

@@ -190,6 +190,16 @@ async def end_lapsed_seats(db: AsyncSession, case_id: CaseId) -> Sequence[RowMap
     return (await db.execute(text("select * from end_lapsed_seats(:case)"), {"case": case_id})).mappings().all()
 
 
+async def due_releases(db: AsyncSession, now: datetime) -> Sequence[CaseId]:
+    """Return the cases in which a thread that was held back is to be shown."""
+    return (await db.execute(text("select due_releases(:now)"), {"now": now})).scalars().all()
+
+
+async def release_due(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapping]:
+    """Tell of the threads that time released; return (thread_id, patient_id, category, domain)."""
+    return (await db.execute(text("select * from release_due(:case)"), {"case": case_id})).mappings().all()
+
+
 async def due_reminders(db: AsyncSession, now: datetime) -> Sequence[CaseId]:
     """Return the cases in which a citizen is to be reminded of a consent."""
     return (await db.execute(text("select due_reminders(:now)"), {"now": now})).scalars().all()

@@ -13,6 +13,7 @@ from uuid import uuid5
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access.vocabulary import Action
 from app.audit import service as audit
 from app.audit.records import ActionCode, Origin, Outcome, Record, Touch, Who
 from app.consent.reminders import Reminder, due_reminder, next_reminder
@@ -41,7 +42,7 @@ async def sweep(database: Database, clock: Clock, on_swept: OnSwept, *, source: 
         if not await store.sweeping(db):
             return
         now = await store.enter_as_time(db, clock())
-        due = [*await store.lapsed(db, now), *await store.due_reminders(db, now)]
+        due = [*await store.lapsed(db, now), *await store.due_reminders(db, now), *await store.due_releases(db, now)]
         for case_id in dict.fromkeys(due):
             try:
                 changed = await _sweep_case(database, clock, case_id, source=source)
@@ -74,22 +75,34 @@ async def _sweep_case(database: Database, clock: Clock, case_id: CaseId, *, sour
         reminded = await _remind(db, case_id, now)
         change = await rederive(db, case_id, now=now)
         drafts += [_by_time(draft) for draft in change.drafts("expired")] + departures(left, "expired")
-        if not drafts:
+        released = await store.release_due(db, case_id)
+        if not drafts and not released:
             return reminded
         records = [
-            Record(
-                action="access:lapse",
-                action_code=ActionCode.UPDATE,
-                outcome=Outcome.SUCCESS,
-                who=Who(),
-                touch=Touch("case", case_id, case_id, draft.patient_id, access_version=change.version),
-                origin=Origin("system", None, None),
+            _by_nobody(
+                "access:lapse", Touch("case", case_id, case_id, draft.patient_id, access_version=change.version)
             )
             for draft in drafts
         ]
+        records += [
+            _by_nobody(
+                Action.THREAD_RELEASE,
+                Touch(
+                    *("thread", row["thread_id"], case_id, PatientId(row["patient_id"]), row["category"]),
+                    domain=row["domain"],
+                    access_version=change.version,
+                ),
+            )
+            for row in released
+        ]
         await audit.record(db, records, at=now, source=source)
-        await events.append(db, case_id, drafts, actor=None, at=now)
+        if drafts:
+            await events.append(db, case_id, drafts, actor=None, at=now)
         return True
+
+
+def _by_nobody(action: str, touch: Touch) -> Record:
+    return Record(action, ActionCode.UPDATE, Outcome.SUCCESS, Who(), touch, Origin("system", None, None))
 
 
 _TOLD = {

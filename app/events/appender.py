@@ -61,12 +61,16 @@ class Decider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """A message that is durable: what it became, who listened on this worker, and who of them may hear it."""
+    """A message that is durable: what it became, who listened on this worker, and who of them may hear it.
+
+    ``held`` says that its thread is held back, and so for professionals alone.
+    """
 
     post: Post
     case_id: CaseId
     cell: Cell
     opened_seq: int
+    held: bool
     version: int
     event_id: EventId
     seq: int
@@ -320,7 +324,7 @@ class Appender:
 
     async def _append(self, batch: list[_Ready], database: "_Database", *, wait: bool) -> tuple[Listeners, Answer]:
         """Run the statement and return what it did, with who listened when it was sent."""
-        listeners = {case_id: frozenset(self._listeners(case_id)) for case_id, _, _ in labels(batch)}
+        listeners = {case_id: frozenset(self._listeners(case_id)) for case_id, *_ in labels(batch)}
         rows = await database.fetch(
             STATEMENT, *arguments(batch, listeners, now=self._clock(), wait=wait, source=self._source)
         )
@@ -402,6 +406,7 @@ def _appended(item: _Ready, outcome: Outcome, listeners: Listeners, answered: An
         case_id=decision.case_id,
         cell=decision.cell,
         opened_seq=decision.opened_seq,
+        held=decision.held_thread_id is not None,
         version=decision.version,
         event_id=item.post.id,
         seq=outcome.seq,
@@ -419,6 +424,7 @@ def _replayed(item: _Ready, seq: int, event_id: EventId, at: datetime) -> Append
         case_id=decision.case_id,
         cell=decision.cell,
         opened_seq=decision.opened_seq,
+        held=decision.held_thread_id is not None,
         version=decision.version,
         event_id=event_id,
         seq=seq,

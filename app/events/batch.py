@@ -8,10 +8,10 @@ from uuid import UUID
 
 from app.access.policy import Cell
 from app.access.tables import POLICY_VERSION
-from app.core.ids import CaseId, EngagementId, EventId, new_id
+from app.core.ids import CaseId, EngagementId, EventId, ThreadId, new_id
 from app.events.posting import Decision, Post
 
-PARAMETERS = 40
+PARAMETERS = 42
 STATEMENT = f"select * from append_messages({', '.join(f'${n}' for n in range(1, PARAMETERS + 1))})"  # noqa: S608
 
 
@@ -47,8 +47,8 @@ class Outcome:
     at: datetime
 
 
-Label = tuple[CaseId, Cell, int]
-"""Whom a message concerns: a case, a cell, and from where on threads there are alike."""
+Label = tuple[CaseId, Cell, int, ThreadId | None]
+"""Whom a message concerns: a case, a cell, from where on threads there are alike, and a thread that is held back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def labels(batch: Iterable[Item]) -> list[Label]:
 
 def label_of(decision: Decision) -> Label:
     """Return what a message is labelled with."""
-    return decision.case_id, decision.cell, decision.opened_seq
+    return decision.case_id, decision.cell, decision.opened_seq, decision.held_thread_id
 
 
 def arguments(
@@ -99,11 +99,12 @@ def arguments(
         list(counts),
         list(counts.values()),
         *(list(column) for column in zip(*rows, strict=True)),
-        [case_id for case_id, _, _ in cells],
-        [cell.patient_id for _, cell, _ in cells],
-        [cell.category for _, cell, _ in cells],
-        [cell.domain for _, cell, _ in cells],
-        [opened_seq for _, _, opened_seq in cells],
+        [case_id for case_id, _, _, _ in cells],
+        [cell.patient_id for _, cell, _, _ in cells],
+        [cell.category for _, cell, _, _ in cells],
+        [cell.domain for _, cell, _, _ in cells],
+        [opened_seq for _, _, opened_seq, _ in cells],
+        [held for _, _, _, held in cells],
         [new_id() for _ in cells],
         [case_id for case_id, _ in heard],
         [engagement for _, engagement in heard],
@@ -121,6 +122,7 @@ def _row(item: Item, position: int) -> tuple[object, ...]:
         cell.patient_id,
         cell.category,
         cell.domain,
+        decision.held_thread_id is not None,
         post.id,
         actor.account_id,
         actor.engagement_id,

@@ -15,6 +15,7 @@ class EventType(StrEnum):
 
     CASE_OPENED = "case.opened"
     THREAD_OPENED = "thread.opened"
+    THREAD_RELEASED = "thread.released"
     MESSAGE_POSTED = "message.posted"
     MESSAGE_CORRECTED = "message.corrected"
     MESSAGE_RETRACTED = "message.retracted"

@@ -14,6 +14,7 @@ class Decision:
     """A yes, at a version of the case: where the thread is and on what the right rests.
 
     ``opened_seq`` stands for where the thread was opened: the last position at which that makes a difference.
+    ``held_thread_id`` is the thread while it is held back, so that it is told to professionals alone.
     """
 
     case_id: CaseId
@@ -21,6 +22,7 @@ class Decision:
     cell: Cell
     opened_seq: int
     holding: Holding
+    held_thread_id: ThreadId | None = None
 
 
 @dataclass(slots=True)

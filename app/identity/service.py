@@ -9,7 +9,8 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.actor import Actor
-from app.access.policy import RolePermit, SelfPermit, StepUpNeeded
+from app.access.policy import RolePermit, SelfPermit
+from app.access.refusals import StepUpNeeded
 from app.access.vocabulary import Acr, ClientScope, Domain, Law, Role
 from app.core.errors import NotFound, Unauthenticated
 from app.core.ids import AccountId, EngagementId, LoginSessionId, OrganisationId, new_id

@@ -205,8 +205,12 @@ class Hub:
                 told = after.ordinal if read.seq == after.seq + 1 else None
                 missed += _burst(read.seq, body, [one for one in openings if one.seq not in opened], told)
                 continue
+            if kind == EventType.THREAD_RELEASED and listener not in snapshot.professionals:
+                body = await self._released(room, read, listener)
+                if body is None:
+                    continue
             missed.append((read.seq, body, _label(read)))
-            if kind == EventType.THREAD_OPENED:
+            if kind in (EventType.THREAD_OPENED, EventType.THREAD_RELEASED):
                 opened.add(read.seq)
         return missed, Bookmark(reads[-1].seq)
 
@@ -389,6 +393,12 @@ class Hub:
             if gone in audience:
                 self._end(room, gone, read.row["data"].get("why", "membership-ended"))
             audience -= {gone}
+        if read.row["type"] == EventType.THREAD_RELEASED:
+            for engagement_id in audience - snapshot.professionals:
+                released = await self._released(room, read, engagement_id)
+                if released is not None:
+                    room.tell(read.seq, released, (engagement_id,), label)
+            audience &= snapshot.professionals
         own = read.row["actor_engagement_id"]
         if client_id is not None and own in audience:
             body = rendering.event_body(read.row, room.case_id, read.text, people, client_id)
@@ -442,6 +452,15 @@ class Hub:
             for opening in openings
             if opening.seq < read.seq and engagement_id in opening.audience and (cell := _cell(opening)) in gained
         ]
+
+    async def _released(self, room: Room, read: Read, engagement_id: EngagementId) -> bytes | None:
+        """Return a thread that was held back as it opens to one reader, who hears of it here for the first time."""
+        thread_id = read.row["thread_id"]
+        openings = await self._stream.openings(room.case_id, engagement_id)
+        opening = next((one for one in openings if one.row["thread_id"] == thread_id), None)
+        if opening is None or engagement_id not in opening.audience:
+            return None
+        return rendering.thread_body(opening.row, room.case_id, opening.text, await self._people([opening]))
 
     def _end(self, room: Room, engagement_id: EngagementId, why: str) -> None:
         for seat in list(room.seats.get(engagement_id, ())):
@@ -502,7 +521,8 @@ class Hub:
             return
         cell, opened_seq = decision.cell, decision.opened_seq
         label = (cell.patient_id, cell.category, cell.domain)
-        readers = room.snapshot.readers(label, room.last_seq, self._stream.now(), opened_seq=opened_seq)
+        held = decision.held_thread_id is not None
+        readers = room.snapshot.readers(label, room.last_seq, self._stream.now(), opened_seq=opened_seq, held=held)
         told = frames.typing(room.case_id, thread_id, rendering.person_object(typist))
         for engagement_id, seats in room.seats.items():
             if engagement_id != typist.engagement_id and engagement_id in readers:

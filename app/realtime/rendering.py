@@ -76,6 +76,9 @@ def _data(row: Mapping[str, Any], text: str | None, people: Mapping[UUID, Person
             return {"id": row["refers_to"], "threadId": row["thread_id"], "reason": stored.get("reason")}
         case EventType.THREAD_OPENED:
             return thread_data(row, text)
+        case EventType.THREAD_RELEASED:
+            about["id"] = about.pop("threadId")
+            return {**about, "why": stored["why"]}
         case EventType.MEMBER_INVITED | EventType.MEMBER_ACCEPTED | EventType.MEMBER_LEFT:
             person = people.get(UUID(stored["engagementId"]))
             told = {"memberId": stored["memberId"], "person": person_object(person) if person else None}

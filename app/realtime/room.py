@@ -195,7 +195,7 @@ def agreed(read: Read, snapshot: Snapshot, listeners: Iterable[EngagementId]) ->
     policy = frozenset(
         one
         for one in listeners
-        if snapshot.reads(one, label, row["bound_seq"], read.read_at, opened_seq=row["opened_seq"])
+        if snapshot.reads(one, label, row["bound_seq"], read.read_at, opened_seq=row["opened_seq"], held=row["held"])
     )
     return _both(policy, read.audience, same_version=snapshot.version == read.version)
 
@@ -204,7 +204,7 @@ def agreed_on_append(appended: Appended, snapshot: Snapshot) -> frozenset[Engage
     """Return who among those who listened both let hear a message that was just appended, at the instant it was."""
     cell = appended.cell
     label = (cell.patient_id, cell.category, cell.domain)
-    readers = snapshot.readers(label, appended.seq, appended.at, opened_seq=appended.opened_seq)
+    readers = snapshot.readers(label, appended.seq, appended.at, opened_seq=appended.opened_seq, held=appended.held)
     policy = readers & appended.listeners
     return _both(policy, appended.audience, same_version=snapshot.version == appended.version)
 

@@ -21,6 +21,8 @@ from app.events.bodies import open_bodies, seal_body
 from app.events.drafts import Draft, EventType, holders_of
 from app.threads import store
 from app.threads.model import Thread
+from app.threads.releases import service as releases
+from app.threads.releases.service import Hold
 
 
 class AlreadyRetracted(Conflict):
@@ -32,7 +34,7 @@ class AlreadyRetracted(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class ThreadInfo:
-    """A thread; ``title`` is None when it was given before the reader's bound."""
+    """A thread; ``title`` is None when it was given before the reader's bound, ``hold`` when it never waited."""
 
     id: ThreadId
     patient_id: PatientId
@@ -41,6 +43,7 @@ class ThreadInfo:
     title: str | None
     opened_by: EngagementId
     opened_at: datetime
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +74,24 @@ async def open_thread(
     patient_id: PatientId,
     category: Category,
     title: str,
+    hold: Hold | None = None,
 ) -> None:
     """Open a thread in the actor's own domain; a citizen's has the domain of the engagement that opened the case.
 
+    With ``hold`` it is there for professionals alone until then.
+
     Raises:
-        Invalid: the case is not about that patient.
-        Forbidden: the actor may not write this category in its own domain.
+        Invalid: the case is not about that patient, or it would be held back for too long.
+        Forbidden: the actor may not write this category in its own domain, or hold anything back.
     """
     standing = permit.standing
     known = {subject for subject in standing.subjects if standing.holds_any(permit.now, subject)}
     # Only who sees every subject is told that a patient is none: to others it would tell whom the case is about.
+    wrong = [] if hold is None else releases.faults_of(permit, hold)
     if patient_id not in standing.subjects and len(known) == len(standing.subjects):
-        raise Invalid(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
+        wrong.append(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
+    if wrong:
+        raise Invalid(*wrong)
     domain = permit.actor.domain or standing.domain
     cell = Cell(patient_id, category, domain)
     if standing.holding(cell, permit.now, write=True, opened_seq=None) is None:
@@ -100,6 +109,7 @@ async def open_thread(
         body=body,
         data={"id": str(thread_id)},
     )
+    held = {} if hold is None else await releases.columns_of(crypto, permit, thread_id, category, hold)
     seq = await events.append(db, permit.case_id, [draft], actor=permit.actor, at=permit.now)
     await store.add(
         db,
@@ -114,6 +124,7 @@ async def open_thread(
             opened_by_account_id=author,
             opened_by_engagement_id=permit.actor.engagement_id,
             opened_at=permit.now,
+            **held,
         ),
     )
 
@@ -142,6 +153,7 @@ async def _threads(crypto: Crypto, rows: Sequence[RowMapping]) -> list[ThreadInf
         crypto.data_keys,
         [SimpleNamespace(**{**row, "id": row["event_id"]}) for row in rows if row["event_id"] is not None],
     )
+    holds = await releases.holds_of(crypto, rows)
     return [
         ThreadInfo(
             id=row["id"],
@@ -151,6 +163,7 @@ async def _threads(crypto: Crypto, rows: Sequence[RowMapping]) -> list[ThreadInf
             title=titles.get(row["event_id"]),
             opened_by=row["opened_by_engagement_id"],
             opened_at=row["opened_at"],
+            hold=holds.get(row["id"]),
         )
         for row in rows
     ]

@@ -5,15 +5,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, text
+from sqlalchemy import Row, insert, select, text
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit, RolePermit, SelfPermit
-from app.threads.model import Thread
+from app.threads.model import AccessRequest, Thread
 
 _THREAD = """
     select t.case_id, t.id, t.patient_id, t.category, t.domain, t.opened_by_engagement_id, t.opened_at, t.opened_seq,
+           t.opened_by_account_id, t.release_at, t.release_reason, t.release_reason_sealed,
            e.id as event_id, e.body_sealed, e.actor_account_id
       from thread t left join case_event e on e.case_id = t.case_id and e.seq = t.opened_seq
 """
@@ -48,6 +49,36 @@ async def one(db: AsyncSession, permit: CasePermit, thread_id: UUID) -> RowMappi
     """Return one thread of the permitted case."""
     statement = text(_THREAD + " where t.case_id = :case and t.id = :thread")
     return (await db.execute(statement, {"case": permit.case_id, "thread": thread_id})).mappings().first()
+
+
+async def release(db: AsyncSession, permit: CasePermit, thread_id: UUID) -> bool:
+    """Release a thread that is held back and tell of it in the stream; False when there is none to release."""
+    statement = text("select * from release_thread(:case, :thread)")
+    return (await db.execute(statement, {"case": permit.case_id, "thread": thread_id})).first() is not None
+
+
+async def has_died(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> bool:
+    """Whether the death of a subject was recorded."""
+    values = {"case": permit.case_id, "patient": patient_id}
+    return bool((await db.execute(text("select has_died(:case, :patient)"), values)).scalar_one())
+
+
+async def add_request(db: AsyncSession, permit: CasePermit, row: AccessRequest) -> None:
+    """Insert a request for access."""
+    await db.execute(insert(AccessRequest).values(row.model_dump()))
+
+
+async def release_asked(db: AsyncSession, permit: CasePermit, request_id: UUID) -> Sequence[RowMapping]:
+    """Release what is held back from whom a request of this transaction is about; return the threads."""
+    statement = text("select * from release_asked(:case, :request)")
+    return (await db.execute(statement, {"case": permit.case_id, "request": request_id})).mappings().all()
+
+
+async def request(db: AsyncSession, permit: CasePermit, request_id: UUID) -> RowMapping | None:
+    """Return a request for access, if the actor may see it."""
+    columns = AccessRequest.__table__.c  # type: ignore[attr-defined]  # SQLModel's metaclass adds it
+    statement = select(*columns).where(columns.case_id == permit.case_id, columns.id == request_id)
+    return (await db.execute(statement)).mappings().first()
 
 
 async def messages(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from app.access import policy
-from app.access.policy import CasePermit, Cell, Entity, Holding, MemberStatus, SessionLocked, Standing, StepUpNeeded
+from app.access.policy import CasePermit, Cell, Entity, Holding, MemberStatus, Standing
+from app.access.refusals import SessionLocked, StepUpNeeded
 from app.access.tables import FRESH_SECONDS
 from app.access.vocabulary import Acr, Action, Category, Domain, Ground, Role, Speciality
 from app.core.errors import Forbidden, NotFound
@@ -539,3 +540,30 @@ def test_nobody_is_the_author_of_what_has_none() -> None:
     unsigned = message(author_id=None, retracted=True)
     assert answer(CARER, Action.MESSAGE_READ, seated(WRITES, entity=unsigned)) == GONE
     assert message().author_id == SOMEBODY_ELSE
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_what_waits_is_there_for_professionals_alone_until_its_instant(role: Role) -> None:
+    seen = role in {Role.GP, Role.POH, Role.SOCIAL_TEAM, Role.DISTRICT_NURSE, Role.SPECIALIST}
+    assert policy.is_held_from(role, NOW + HOUR, NOW) is not seen
+    assert not policy.is_held_from(role, NOW, NOW)
+    assert not policy.is_held_from(role, NOW - HOUR, NOW)
+    assert not policy.is_held_from(role, None, NOW)
+
+
+@pytest.mark.parametrize(
+    "action", [Action.THREAD_READ, Action.MESSAGE_LIST, Action.MESSAGE_POST, Action.MESSAGE_READ]
+)
+def test_whoever_it_waits_for_is_told_that_there_is_nothing(action: Action) -> None:
+    for until, carers in ((NOW + HOUR, GONE), (NOW, YES)):
+        standing = seated(WRITES, entity=message(held_until=until))
+        assert answer(CARER, action, standing) == carers
+        assert answer(GP, action, standing) == YES
+
+
+def test_a_thread_is_released_by_a_professional_who_may_write_there() -> None:
+    held = message(held_until=NOW + HOUR)
+    assert answer(GP, Action.THREAD_RELEASE, seated(WRITES, entity=held)) == YES
+    assert answer(GP, Action.THREAD_RELEASE, seated(READS, entity=held)) not in (YES, GONE)
+    assert answer(GP, Action.THREAD_RELEASE, seated(entity=held)) == GONE
+    assert answer(CARER, Action.THREAD_RELEASE, seated(WRITES, entity=message())) not in (YES, GONE)

@@ -10,8 +10,9 @@ import pytest
 
 from app.access import policy
 from app.access.actor import Actor
-from app.access.policy import RolePermit, SelfPermit, SessionLocked, StepUpNeeded
+from app.access.policy import RolePermit, SelfPermit
 from app.access.printing import policy_page
+from app.access.refusals import SessionLocked, StepUpNeeded
 from app.access.tables import (
     ANY_FACTOR,
     DOMAIN_OF_TREATMENT,

@@ -237,6 +237,10 @@ OPERATIONS = {
     "openThread": Expected("post", "/cases/{caseId}/threads", CASE, "thread:open", "case", CREATE, 201),
     "listThreads": Expected("get", "/cases/{caseId}/threads", CASE, "thread:list", "case", READ, 200),
     "readThread": Expected("get", "/threads/{threadId}", CASE, "thread:read", "case", READ, 200),
+    "releaseThread": Expected("post", "/threads/{threadId}/release", CASE, "thread:release", "case", UPDATE, 201),
+    "recordAccessRequest": Expected(
+        "post", "/cases/{caseId}/access-requests", CASE, "access-request:record", "case", CREATE, 201
+    ),
     "postMessage": Expected("post", "/threads/{threadId}/messages", CASE, "message:post", "case", CREATE, 201),
     "listMessages": Expected("get", "/threads/{threadId}/messages", CASE, "message:list", "case", READ, 200),
     "readMessage": Expected("get", "/messages/{messageId}", CASE, "message:read", "case", READ, 200),

@@ -70,7 +70,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         *("createOrganisation", "createTeam", "recordSafeContact"),
         *("openSafetyReport", "takeSafetyStep", "recordDisclosure"),
         *("recordRepresentation", "withhold", "addSubject"),
-        *("recordExclusion", "recordObjection", "recordOpening"),
+        *("recordExclusion", "recordObjection", "recordOpening", "recordAccessRequest"),
         *("createEngagement", "startReplacement", "addPasskey", "requestFactorReset"),
     }
 

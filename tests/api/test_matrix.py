@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(
         (
             *("giveConsent", "askConsent", "decideConsent"),
-            *("useConsentBundle", "renewConsent", "addConsentRecipient"),
+            *("useConsentBundle", "renewConsent", "addConsentRecipient", "recordAccessRequest"),
         ),
         FOLK - {"informal-carer"},
     ),
@@ -61,6 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(("recordRepresentation", "endRepresentation", "issueRepresentativeCode"), PROFESSIONALS),
     **dict.fromkeys(("withhold", "endWithholding", "addSubject"), PROFESSIONALS),
     "listRepresentations": PROFESSIONALS | {"citizen"},
+    "releaseThread": PROFESSIONALS,
     "listConsentRequests": {"citizen"},
     "listAccesses": {"citizen"},
     "readMe": EVERYBODY,
@@ -230,6 +231,7 @@ async def body_of(room: Room, name: str) -> Json | None:
         "decideAfterDeathRequest": lambda: _known(
             {**AFTER_DEATH, "patientId": room.ids.get("unlinked", room.patient_id)}
         ),
+        "recordAccessRequest": lambda: _known({"patientId": room.patient_id}),
         "openThread": lambda: _known({"patientId": room.patient_id, "category": CARE, "title": "Titel"}),
     }
     if name in more:
@@ -489,6 +491,16 @@ async def _keeps(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("gp"), target(room, OPERATIONS[name])
 
 
+async def _held_back(room: Room, name: str) -> tuple[Caller, str]:
+    """A thread that is held back."""
+    gp = await room.as_("gp")
+    why = {"reasonCode": "other", "reason": "Nog in overleg."}
+    until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    body = {"patientId": room.patient_id, "category": CARE, "title": "Titel", "onRelease": {"at": until, **why}}
+    made = await gp.made(f"{room.case}/threads", body)
+    return gp, target(room, OPERATIONS[name], threadId=str(made["id"]))
+
+
 async def _of_one(room: Room, name: str) -> tuple[Caller, str]:
     """Something that was recorded about one person, to be ended."""
     what = name.removeprefix("end").lower()
@@ -634,6 +646,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "listOrganisations": _plain,
     **{name: _team for name, one in OPERATIONS.items() if one.action.startswith(("team:", "team-member:"))},
     **dict.fromkeys(letting_in.READY, _let_in),
+    "releaseThread": _held_back,
     **dict.fromkeys(("listClients", "registerClient", "readClient", "changeClient"), _client),
     **dict.fromkeys(("suspendClient", "resumeClient"), _client),
 }

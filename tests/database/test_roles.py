@@ -15,6 +15,7 @@ PRIVILEGES = {
     "app": """
         account: insert, select(id, name_sealed, status), update(name_sealed, status)
         access_grant: select
+        access_request: insert, select
         account_handover: delete, insert, select
         account_registration: insert, select, update(number)
         after_death_request: insert, select

@@ -430,6 +430,28 @@ class Household(RuleBasedStateMachine):
             ),
         )
 
+    # Threads that wait
+
+    @rule(patient=patients, category=st.sampled_from((*COMMON, "identification", "medication")), wait=hours)
+    def hold_back(self, patient: int, category: str, wait: int) -> None:
+        """Hold back the threads of a category that are not released yet."""
+        self.change(
+            "update thread set opened_at = $3, release_at = $4, release_reason = 'other',"
+            " release_reason_sealed = 'x' where case_id = $1 and patient_id = $2 and category = $5"
+            " and released_seq is null",
+            *(self.region.case_id, self.region.patients[patient], self.region.now),
+            *(self.region.now + timedelta(hours=wait), category),
+        )
+
+    @rule(early=st.booleans(), at=st.sampled_from([1, 1500, 2500]))
+    def release(self, early: bool, at: int) -> None:
+        """Release what is due, or everything that waits, and tell of it at a position among the events."""
+        self.change(
+            "update thread set release_at = least(release_at, $2), released_seq = $3 where case_id = $1"
+            " and release_at is not null and released_seq is null and ($4 or release_at <= $2)",
+            *(self.region.case_id, self.region.now, at, early),
+        )
+
     def seat_of(self, key: str) -> UUID:
         return self.members[self.position(key)]
 
@@ -547,26 +569,34 @@ class Household(RuleBasedStateMachine):
         heard: dict[int, set[UUID]],
     ) -> None:
         region, me = self.region, person.engagement_id
-        mine = {p.thread_id: expected.get((me, p.patient_id, p.category, p.domain)) for p in region.probes}
+        held = {p.thread_id: expected.get((me, p.patient_id, p.category, p.domain)) for p in region.probes}
+        mine = {thread: opening if opinion.shown(me, thread) else None for thread, opening in held.items()}
+        told = {seq for seq, audience in heard.items() if me in audience}
+        assert told == {
+            layer + number
+            for layer in LAYERS
+            for number, p in enumerate(region.probes, start=1)
+            if (opening := held[p.thread_id]) is not None
+            and opening.from_seq <= layer + number
+            and opinion.hears(me, p.thread_id, layer + number)
+        }, f"role stream and the page disagree on what {person.key} hears"
         events = {
             layer + number
             for layer in LAYERS
             for number, p in enumerate(region.probes, start=1)
             if (opening := mine[p.thread_id]) is not None and opening.from_seq <= layer + number
         }
-        told = {seq for seq, audience in heard.items() if me in audience}
-        assert told == events, f"role stream and the page disagree on what {person.key} hears"
         seen = await sees(region, person)
         if seen is None:
             assert not events, f"{person.key} holds cells without a session"
             return
         assert seen.threads == {thread for thread, opening in mine.items() if opening}, f"threads of {person.key}"
         assert seen.events == events, f"events of {person.key}"
-        held = [p for p in region.probes if opinion.cell(me, p.patient_id, p.category, p.domain, None) is not None]
-        named = {p.patient_id for p in held if p.category == "identification"}
+        open_ = [p for p in region.probes if opinion.cell(me, p.patient_id, p.category, p.domain, None) is not None]
+        named = {p.patient_id for p in open_ if p.category == "identification"}
         account = {p for p in region.patients if opinion.world.patients[p]["account_id"] == person.account_id}
         assert seen.patients == named | account, f"patients of {person.key}"
-        contacts = any(p.category == "contact_network" for p in held)
+        contacts = any(p.category == "contact_network" for p in open_)
         own = {m["id"] for m in opinion.world.members if m["engagement_id"] == me}
         assert seen.members == ({m["id"] for m in opinion.world.members} if contacts else own)
         self.compare_with_policy(person, mine, seen.standing, opinion)
@@ -584,9 +614,11 @@ class Household(RuleBasedStateMachine):
         for p in self.region.probes:
             opening = mine[p.thread_id] if seated else None
             cell = Cell(PatientId(p.patient_id), Category(p.category), Domain(p.domain))
-            verdicts = (
-                _verdict(actor, Action.THREAD_READ, standing, Entity(cell, opened_seq=p.opened_seq), self.region),
-                _verdict(actor, Action.MESSAGE_POST, standing, Entity(cell, opened_seq=p.opened_seq), self.region),
+            until = opinion.world.threads[p.thread_id]["release_at"]
+            entity = Entity(cell, opened_seq=p.opened_seq, held_until=until)
+            verdicts = tuple(
+                _verdict(actor, action, standing, entity, self.region)
+                for action in (Action.THREAD_READ, Action.MESSAGE_POST)
             )
             wanted = ("no", "no") if opening is None else ("yes", "yes" if opening.write else "read-only")
             assert verdicts == wanted, f"the policy on {person.key} in {p.category}, {p.domain}"

@@ -82,6 +82,7 @@ class World:
     objections: list[Row]
     openings: list[Row]
     emergencies: list[Row]
+    threads: dict[UUID, Row]
     participation_required: bool
 
 
@@ -113,6 +114,7 @@ async def look(
         objections=await rows("select * from objection where case_id = $1", case_id),
         openings=await rows("select * from opening where case_id = $1", case_id),
         emergencies=await rows("select * from emergency_access where case_id = $1", case_id),
+        threads={row["id"]: row for row in await rows("select * from thread where case_id = $1", case_id)},
         participation_required=participation_required,
     )
 
@@ -520,3 +522,22 @@ class Interpreter:
         if not openings:
             return None
         return Opening(any(each.write for each in openings), min(each.from_seq for each in openings))
+
+    def shown(self, engagement_id: UUID, thread_id: UUID) -> bool:
+        """Whether a thread is there for somebody: "professional threads at-once or, per thread, on-release".
+
+        The page names the citizen; that is read to hold for whoever is no professional.
+        """
+        release_at = self.world.threads[thread_id]["release_at"]
+        return release_at is None or self.now >= release_at or self.is_professional(engagement_id)
+
+    def hears(self, engagement_id: UUID, thread_id: UUID, seq: int) -> bool:
+        """Whether somebody hears an event of a thread: what came before its release is history, not news."""
+        thread = self.world.threads[thread_id]
+        if thread["release_at"] is None or self.is_professional(engagement_id):
+            return True
+        return thread["released_seq"] is not None and seq >= thread["released_seq"]
+
+    def is_professional(self, engagement_id: UUID) -> bool:
+        """Whether an engagement is one of those who work with citizens under secrecy."""
+        return self.world.engagements[engagement_id]["role"] in words("gp poh social_team district_nurse specialist")

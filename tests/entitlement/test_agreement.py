@@ -104,6 +104,14 @@ def test_they_agree_where_chance_seldom_comes(database: Urls) -> None:
             *(lambda: machine.time_passes(1, False), lambda: machine.skip(instant)),
             lambda: machine.withdraw(len(machine.consents) - 1),
             lambda: machine.ask_for_participation(False),
+            # What waits is for professionals alone: until its moment, to the microsecond, or until it is released.
+            lambda: machine.give(replace(care, categories={"medication"}, to=[("role", "informal_carer")])),
+            lambda: machine.hold_back(0, "medication", 1),
+            lambda: machine.hold_back(1, "medication", 24),
+            lambda: machine.hold_back(0, "identification", 24),
+            *(lambda: machine.time_passes(1, False), lambda: machine.skip(instant)),
+            lambda: machine.release(False, 1500),
+            lambda: machine.release(True, 2500),
             # A death, taken back, and recorded again: thirty days on nobody is left.
             lambda: machine.give(replace(care, categories={"education"}, to=[("role", "informal_carer")])),
             lambda: machine.die(0, True),

@@ -72,6 +72,7 @@ class World:
             "seq": len(self.events) + 1,
             "bound_seq": len(self.events) + 1,
             "opened_seq": len(self.events) + 1,
+            "held": False,
             "id": uuid4(),
             "type": type_,
             "at": self.at,
@@ -143,7 +144,7 @@ class World:
             heard = frozenset(
                 one
                 for one in listeners
-                if snapshot.reads(one, label, row["seq"], self.at, opened_seq=row["opened_seq"])
+                if snapshot.reads(one, label, row["seq"], self.at, opened_seq=row["opened_seq"], held=row["held"])
             )
         return Read(row, text, heard, snapshot.version, self.at)
 
@@ -315,6 +316,7 @@ def appended(world: World, cell: Cell, text: str, listeners: Iterable[Engagement
         case_id=CASE,
         cell=cell,
         opened_seq=0,
+        held=False,
         version=world.version,
         event_id=world.events[-1]["id"],
         seq=seq,

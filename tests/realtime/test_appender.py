@@ -70,7 +70,7 @@ class Table:
 
     async def fetch(self, statement: str, *arguments: Any) -> Rows:
         assert statement == STATEMENT
-        wait, cases, ids = arguments[1], arguments[6], arguments[13]
+        wait, cases, ids = arguments[1], arguments[6], arguments[14]
         self.sent.append(list(ids))
         await asyncio.sleep(0)
         answer = self.answer(cases, ids, wait)

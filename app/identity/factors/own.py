@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.policy import SelfPermit, StepUpNeeded
+from app.access.policy import SelfPermit
+from app.access.refusals import StepUpNeeded
 from app.access.tables import FRESH_SECONDS, TWO_FACTORS
 from app.access.vocabulary import Acr
 from app.core.errors import Conflict, Fault, Invalid, NotFound

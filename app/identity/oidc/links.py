@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.actor import Actor
-from app.access.policy import SelfPermit, StepUpNeeded
+from app.access.policy import SelfPermit
+from app.access.refusals import StepUpNeeded
 from app.access.tables import FRESH_SECONDS
 from app.access.vocabulary import Acr
 from app.core.errors import NotFound
