@@ -11,7 +11,7 @@ COMPILE := pip compile --quiet --upgrade --universal --python-version 3.11 --gen
 # Container images often forbid Python to keep what it compiled; each process would then compile everything again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test check lint tests test-nightly mutate tour bench bench-withdrawal openapi lock environment dev-environment python
+.PHONY: help run test check lint tests test-heavy test-nightly mutate tour bench bench-withdrawal openapi lock environment dev-environment python
 .DEFAULT_GOAL := help
 
 help: ## List what can be made
@@ -39,7 +39,10 @@ bench-withdrawal: dev-environment ## Withdraw under load on two workers: no fram
 openapi: environment ## Write openapi/openapi.json again from the code
 	@$(BIN)/python -m app.cli openapi
 
-test-nightly: dev-environment ## Run the long tests
+test-heavy: dev-environment ## Run what holds a change back but takes long: whole instances, killed processes, long walks
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m heavy
+
+test-nightly: dev-environment test-heavy ## Run the long random tests as well
 	@$(BIN)/python -m pytest -m nightly
 
 mutate: dev-environment ## Change the rules of access one by one, and see that a test notices each change
@@ -57,7 +60,7 @@ lint: dev-environment
 
 # Neighbours stay with one worker, so that it makes what they share once.
 tests: dev-environment
-	@echo "== pytest" && $(BIN)/python -m pytest -n 3 --dist worksteal -m "not nightly"
+	@echo "== pytest" && $(BIN)/python -m pytest -n 4 --dist worksteal -m "not nightly and not heavy"
 
 environment: python
 	@$(PYTHON) deploy/environment.py requirements.lock

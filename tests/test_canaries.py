@@ -84,6 +84,7 @@ def urls_of(data: Path) -> Urls:
     return Urls(socket, DATABASE, folder.passwords())
 
 
+@pytest.mark.heavy
 async def test_nothing_that_was_written_stands_readable_anywhere(place: Path) -> None:
     canaries = Canaries()
     with started(place / "data", OVERLEGTAFEL_LOG_LEVEL="DEBUG") as (process, url):

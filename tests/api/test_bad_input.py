@@ -400,7 +400,8 @@ def members_of(document: Json, operation: Json) -> list[str]:
 FUZZED = sorted({name for name in OPERATIONS if name not in {"endCurrentSession", "endMember", "lockCurrentSession"}})
 
 
-async def test_no_body_and_no_query_makes_the_service_fail(room: Room) -> None:
+@pytest.mark.parametrize("examples", [2, pytest.param(20, marks=pytest.mark.heavy)])
+async def test_no_body_and_no_query_makes_the_service_fail(room: Room, examples: int) -> None:
     """Every operation, by somebody who may, with members that exist and values that should not."""
     document = described(room)
     callers = {persona: await room.as_(persona) for persona in ("gp", "auditor", "privacy-officer")}
@@ -434,7 +435,7 @@ async def test_no_body_and_no_query_makes_the_service_fail(room: Room) -> None:
 
     def run(name: str) -> None:
         @settings(
-            max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=CHECKS
+            max_examples=examples, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=CHECKS
         )
         @given(strategy(name))
         def fuzz(drawn: tuple[object, dict[str, str]]) -> None:
@@ -448,7 +449,6 @@ async def test_no_body_and_no_query_makes_the_service_fail(room: Room) -> None:
     assert {200, 400} <= seen
 
 
-EXAMPLES = 6
 CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
 
 

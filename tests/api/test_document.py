@@ -100,10 +100,10 @@ CONFORMING = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 2
 
 
-async def test_what_the_document_allows_is_answered_as_it_says(room: Room) -> None:
+@pytest.mark.parametrize("examples", [1, pytest.param(8, marks=pytest.mark.heavy)])
+async def test_what_the_document_allows_is_answered_as_it_says(room: Room, examples: int) -> None:
     """Schemathesis makes requests of the document, bounded; ``test_bad_input`` makes those that it forbids."""
     tokens = {persona: (await room.as_(persona)).token for persona in ("gp", "auditor")}
     schema = schemathesis.openapi.from_dict(json.loads(room.app.state.document()))
@@ -115,7 +115,7 @@ async def test_what_the_document_allows_is_answered_as_it_says(room: Room) -> No
         here = {key: value for key, value in known.items() if f"{{{key}}}" in one.path}
 
         @settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             deadline=None,
             database=None,
             phases=[Phase.generate],

@@ -6,11 +6,14 @@ How soon is for ``make bench-withdrawal`` to say, on a machine that has nothing 
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from bench.figures import Report
 from bench.service import Service
 from bench.withdrawal import Outcome, measure
 
 
+@pytest.mark.heavy
 def test_two_workers_say_nothing_after_a_withdrawal(tmp_path: Path) -> None:
     service = Service.create(workers=2)
     report = Report(tmp_path / "figures.jsonl")

@@ -103,6 +103,7 @@ def test_a_taken_port_is_said_before_any_database_starts(place: Path) -> None:
     assert not (place / "data").exists()
 
 
+@pytest.mark.heavy
 def test_the_demo_serves_and_ends_cleanly_with_its_database(data: Path) -> None:
     with started(data) as (process, base):
         assert httpx.get(f"{base}/api/v1/health").status_code == 200

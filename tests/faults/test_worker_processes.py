@@ -24,6 +24,8 @@ from tests.serving import NO_TLS, Caller, Service
 from tests.stories import Table, consent, open_table, seat, thread
 from tests.talking import Frame, Talk, dial, socket_url, talking
 
+pytestmark = pytest.mark.heavy
+
 
 @dataclass
 class Demo:
