@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
@@ -12,11 +12,13 @@ from app.access.policy import CasePermit, require_domain
 from app.access.vocabulary import PROFESSIONALS, Category, ConsentKind, Domain, Role
 from app.consent import service as consent
 from app.consent.decisions import Status
+from app.consent.question import dawn_of
 from app.consent.rules import (
     Chair,
     Decision,
     NamedRecipient,
     RecipientType,
+    Succession,
     Terms,
     decision_faults,
     faults,
@@ -27,6 +29,7 @@ from app.core.errors import Fault, Forbidden, Invalid
 from app.core.ids import ConsentId, EngagementId, MemberId, PatientId, new_id
 from app.crypto.service import Crypto
 from app.entitlement import store
+from app.entitlement.deaths import require_alive
 from app.entitlement.derivation import Change, parse_inputs, rederive
 from app.entitlement.grants import Grant, Seat
 from app.entitlement.representing import says
@@ -222,6 +225,7 @@ def _decision_faults(permit: CasePermit, decision: Decision) -> Iterable[Fault]:
 async def _recorded(
     db: AsyncSession, permit: CasePermit, means: Means, consent_id: ConsentId, terms: Terms, position: int
 ) -> RowMapping:
+    await require_alive(db, permit, terms.patient_id)
     await consent.record(db, permit, means.crypto, consent_id, terms, position=position)
     return await consent.find(db, permit, consent_id)
 
@@ -230,9 +234,10 @@ async def _decided(
     db: AsyncSession, permit: CasePermit, means: Means, row: RowMapping, decision: Decision, voice: Voice
 ) -> Status:
     """Append the decision, derive, and tell whom it concerns; only what became active is told of."""
+    await require_alive(db, permit, row["patient_id"])
     question = await question_of(db, permit, means.crypto, row, voice.says)
     wrong = list(question.faults(voice.person, decision.decided_at, permit.now))
-    until, _ = question.end(row["valid_until"], permit.now, means.term)
+    until, renew_on = question.end(row["valid_until"], permit.now, means.term)
     if decision.yes and until is not None and until <= row["valid_from"]:
         wrong.append(Fault("/validFrom", "after-birthday", "By then others decide; ask again when they do."))
     # Of two who decide here and now, the one who comes last has the last word.
@@ -250,8 +255,28 @@ async def _decided(
     if decision.method == "oral_recorded":
         await _tell(db, permit, row, NoticeKind.ORAL_CONFIRMATION)
     if status is Status.ACTIVE:
+        await _flag(db, permit, row, renew_on)
         await _append(db, permit, EventType.CONSENT_GIVEN, row["id"], row["patient_id"], change, first=joined)
     return status
+
+
+_TO_COME = (NoticeKind.RENEWAL_DUE, NoticeKind.CONSENT_EXPIRING_30, NoticeKind.CONSENT_EXPIRING_7)
+
+
+async def _flag(db: AsyncSession, permit: CasePermit, row: RowMapping, renew_on: date | None) -> None:
+    """Tell the citizen of this from the birthday on that changes who decides; and no more of what it renews."""
+    if row["refers_as"] == Succession.RENEWAL:
+        await notices.end_about(db, row["refers_to_id"], _TO_COME)
+    if renew_on is not None:
+        await notices.notify(
+            db,
+            case_id=permit.case_id,
+            to=Citizen(row["patient_id"]),
+            kind=NoticeKind.RENEWAL_DUE,
+            about=row["id"],
+            now=permit.now,
+            not_before=dawn_of(renew_on),
+        )
 
 
 async def _sit_down(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> list[Draft]:
@@ -344,6 +369,7 @@ async def withdraw_consent(
         decided_at=wish.decided_at or permit.now,
         method=wish.method,
     )
+    await notices.end_about(db, consent_id, _TO_COME)
     await _tell(db, permit, row, NoticeKind.CONSENT_WITHDRAWN)
     change = await rederive(db, permit.case_id, now=permit.now)
     await _append(db, permit, EventType.CONSENT_WITHDRAWN, consent_id, row["patient_id"], change, concerned)

@@ -97,9 +97,10 @@ async def record_death(
     async with changing(db, permit, "death"):
         if not await deaths_store.record(db, permit, death_id, patient_id, died_on):
             raise AlreadyDied
-        for case_id in (permit.case_id, *await deaths_store.cases_elsewhere(db, permit, patient_id)):
+        elsewhere = [(case_id, Managers()) for case_id in await deaths_store.cases_elsewhere(db, permit, patient_id)]
+        for case_id, to in ((permit.case_id, Managers(patient_id)), *elsewhere):
             kind = NoticeKind.DEATH_RECORDED
-            await notices.notify(db, case_id=case_id, to=Managers(), kind=kind, about=death_id, now=permit.now)
+            await notices.notify(db, case_id=case_id, to=to, kind=kind, about=death_id, now=permit.now)
 
 
 async def undo_death(db: AsyncSession, permit: CasePermit, crypto: Crypto, *, death_id: UUID, reason: str) -> None:
@@ -118,12 +119,22 @@ async def undo_death(db: AsyncSession, permit: CasePermit, crypto: Crypto, *, de
     async with changing(db, permit, "death-undone"):
         if not await deaths_store.undo(db, permit, death_id, sealed):
             raise DeathStands
-        kind = NoticeKind.DEATH_UNDONE
-        await notices.notify(db, case_id=permit.case_id, to=Managers(), kind=kind, about=death_id, now=permit.now)
+        kind, to = NoticeKind.DEATH_UNDONE, Managers(row["patient_id"])
+        await notices.notify(db, case_id=permit.case_id, to=to, kind=kind, about=death_id, now=permit.now)
 
 
 def _place(table: str, column: str, permit: CasePermit, row_id: UUID, author: UUID | None = None) -> Place:
     return Place(table, column, row_id, permit.case_id, _CATEGORY, author or permit.actor.account_id)
+
+
+async def require_alive(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> None:
+    """Let through what only somebody alive decides.
+
+    Raises:
+        PatientDied: a death of that patient is recorded.
+    """
+    if await deaths_store.has_died(db, permit, patient_id):
+        raise PatientDied
 
 
 async def find(db: AsyncSession, permit: CasePermit, death_id: UUID) -> RowMapping:

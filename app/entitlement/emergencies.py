@@ -197,7 +197,7 @@ async def _open(db: AsyncSession, permit: RolePermit, break_glass_id: UUID) -> l
         if drafts := change.drafts("emergency"):
             await events.append(db, case_id, drafts, actor=permit.actor, at=permit.now)
         tellings: list[tuple[To, datetime]] = [
-            (Managers(), permit.now),
+            (Managers(seats[0]["patient_id"]), permit.now),
             (Citizen(seats[0]["patient_id"]), row["citizen_told_from"]),
         ]
         for to, at in tellings[: 1 if opened else 2]:
@@ -303,7 +303,7 @@ async def _tell_of_misuse(db: AsyncSession, permit: RolePermit, row: RowMapping)
     told = False
     tellings: list[tuple[CaseId | None, To]] = [(None, Engaged(row["engagement_id"], always=True))]
     for case_id, patient_id in row["cases"]:
-        tellings.append((CaseId(UUID(case_id)), Managers()))
+        tellings.append((CaseId(UUID(case_id)), Managers(UUID(patient_id))))
         if not told:
             tellings.append((CaseId(UUID(case_id)), Citizen(UUID(patient_id))))
         told = True

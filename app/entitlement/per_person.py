@@ -163,6 +163,10 @@ async def end(db: AsyncSession, permit: CasePermit, table: Recorded, row_id: UUI
             _require_say(permit, row["patient_id"])
         if not await grounds_store.end(db, permit, table, row_id):
             raise AlreadyEnded if row["ended_at"] is not None else Forbidden
+    if table is not Opening:
+        about = Common(row_id, row["patient_id"])
+        kind = NoticeKind.EXCLUSION_ENDED if table is Exclusion else NoticeKind.OBJECTION_ENDED
+        await _confirm(db, permit, about, kind)
     return row
 
 
@@ -236,14 +240,16 @@ async def _accounts_of_subjects(db: AsyncSession, permit: CasePermit) -> set[UUI
     return {one.account_id for one in parse_inputs(await store.grant_inputs(db, permit.case_id)).subjects}
 
 
-async def _confirm(db: AsyncSession, permit: CasePermit, about: Common) -> None:
+async def _confirm(
+    db: AsyncSession, permit: CasePermit, about: Common, kind: NoticeKind = NoticeKind.ORAL_CONFIRMATION
+) -> None:
     """Confirm to the citizen what somebody else recorded on their word."""
     if about.patient_id not in permit.standing.subject_of:
         await notify(
             db,
             case_id=permit.case_id,
             to=Citizen(about.patient_id),
-            kind=NoticeKind.ORAL_CONFIRMATION,
+            kind=kind,
             about=about.row_id,
             now=permit.now,
         )

@@ -27,6 +27,7 @@ from app.crypto.sealing import Place, key_id_of, open_text, seal_text
 from app.crypto.service import Crypto
 from app.entitlement import representing_store as own_store
 from app.entitlement import store
+from app.entitlement.deaths import require_alive
 from app.entitlement.derivation import Change, parse_inputs, rederive
 from app.entitlement.grants import Inputs
 from app.entitlement.seats import CaseClosed
@@ -105,6 +106,7 @@ async def record(
 
     Raises:
         CaseClosed: the case is closed.
+        PatientDied: nobody speaks for somebody of whom a death is recorded.
         AlreadyRepresents: they do so already.
         Forbidden: one would record oneself.
         Invalid: the case is not about that patient, there is no such account, or the law does not know it so.
@@ -116,6 +118,7 @@ async def record(
     if patient is None or claim.patient_id not in permit.standing.subjects:
         raise Invalid(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
     known = await says(db, permit, claim.patient_id)
+    await require_alive(db, permit, claim.patient_id)
     _refuse_twice(permit, known, who)
     before = [one.say for one in known]
     if wrong := list(claim_faults(claim, patient.birth_date, before, permit.now)):

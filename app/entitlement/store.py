@@ -200,6 +200,11 @@ async def release_due(db: AsyncSession, case_id: CaseId) -> Sequence[RowMapping]
     return (await db.execute(text("select * from release_due(:case)"), {"case": case_id})).mappings().all()
 
 
+async def brief_privacy_officers(db: AsyncSession) -> None:
+    """Tell whoever became privacy officer of the emergencies that still wait for a review."""
+    await db.execute(text("select brief_privacy_officers()"))
+
+
 async def due_reminders(db: AsyncSession, now: datetime) -> Sequence[CaseId]:
     """Return the cases in which a citizen is to be reminded of a consent."""
     return (await db.execute(text("select due_reminders(:now)"), {"now": now})).scalars().all()

@@ -42,6 +42,7 @@ async def sweep(database: Database, clock: Clock, on_swept: OnSwept, *, source: 
         if not await store.sweeping(db):
             return
         now = await store.enter_as_time(db, clock())
+        await store.brief_privacy_officers(db)
         due = [*await store.lapsed(db, now), *await store.due_reminders(db, now), *await store.due_releases(db, now)]
         for case_id in dict.fromkeys(due):
             try:
@@ -123,7 +124,7 @@ async def _remind(db: AsyncSession, case_id: CaseId, now: datetime) -> bool:
             about = row["consent_id"]
             if kind is Reminder.REVIEW:
                 about = uuid5(about, row["next_reminder_at"].astimezone(UTC).isoformat())
-            for to in (Citizen(row["patient_id"]), Managers()):
+            for to in (Citizen(row["patient_id"]), Managers(row["patient_id"])):
                 await notices.notify(db, case_id=case_id, to=to, kind=_TOLD[kind], about=about, now=now)
         await store.remind_of(db, case_id, row["consent_id"], next_reminder(*terms, now))
     return bool(rows)

@@ -32,6 +32,9 @@ class NoticeKind(StrEnum):
     PRACTICE_CHANGE_ASKED = "practice_change_asked"
     PRACTICE_CHANGED = "practice_changed"
     PRACTICE_CHANGE_OFF = "practice_change_off"
+    EXCLUSION_ENDED = "exclusion_ended"
+    OBJECTION_ENDED = "objection_ended"
+    DISCLOSURE_RECORDED = "disclosure_recorded"
     DEATH_RECORDED = "death_recorded"
     DEATH_UNDONE = "death_undone"
 
@@ -61,7 +64,12 @@ class Engaged:
 
 @dataclass(frozen=True, slots=True)
 class Managers:
-    """Whoever manages the case, while they do."""
+    """Whoever manages the case, while they do, and whom the patient concerned does not keep away.
+
+    Without a patient it is about the whole case.
+    """
+
+    patient_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,14 @@ _TEXTS: Mapping[NoticeKind, str] = {
         "Iemand die namens u mocht meekijken of beslissen, mag dat nu niet meer. Klopt dat niet? Bel dan uw"
         " contactpersoon."
     ),
+    NoticeKind.EXCLUSION_ENDED: (
+        "U had gezegd dat iemand niet in uw gegevens mag kijken. Dat is gestopt: die persoon mag weer zien wat bij"
+        " zijn of haar werk hoort. Klopt dat niet? Bel dan uw contactpersoon."
+    ),
+    NoticeKind.OBJECTION_ENDED: (
+        "U had bezwaar gemaakt tegen wat een zorgverlener van u ziet. Dat bezwaar is gestopt: de zorgverlener ziet"
+        " weer wat voor de behandeling nodig is. Klopt dat niet? Bel dan uw contactpersoon."
+    ),
     NoticeKind.PRACTICE_CHANGE_ASKED: (
         "Er is gevraagd of een andere huisartsenpraktijk voor u gaat zorgen. Klopt dat niet? Bel dan uw"
         " contactpersoon."

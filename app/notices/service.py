@@ -43,8 +43,8 @@ async def notify(
             name, whom = "always", engagement_id
         case Engaged(engagement_id=engagement_id):
             name, whom = "engaged", engagement_id
-        case Managers():
-            name = "managers"
+        case Managers(patient_id=concerned):
+            name, whom = "managers", concerned
         case PrivacyOfficers():
             name = "privacy-officers"
         case _:

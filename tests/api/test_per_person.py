@@ -52,6 +52,10 @@ def _in(clock: MovableClock, *, minutes: int) -> str:
     return (datetime.now(UTC) + clock.offset + timedelta(minutes=minutes)).isoformat()
 
 
+async def _told(caller: Caller, about: object) -> set[str]:
+    return {one["kind"] for one in (await caller.get("/notices")).json()["items"] if one["about"] == about}
+
+
 async def test_whom_the_citizen_excludes_sees_nothing_more_and_is_not_told_by_what(instance: Instance) -> None:
     table = await _table(instance)
     medication, nurse = await thread(table, "medication"), await table.as_("district-nurse")
@@ -85,6 +89,14 @@ async def test_whom_the_citizen_excludes_sees_nothing_more_and_is_not_told_by_wh
     assert await _reads(table, "district-nurse", medication) == 200
     twice = await citizen.delete(f"{path}/{made['id']}")
     assert (twice.status_code, twice.json()["code"]) == (409, "already-ended")
+    assert await _told(citizen, made["id"]) == {"oral_confirmation"}, "she ended it herself"
+    second = await gp.made(path, {"patientId": table.patient_id, "accountId": account})
+    assert (await gp.delete(f"{path}/{second['id']}")).status_code == 204
+    assert await _told(citizen, second["id"]) == {"oral_confirmation", "exclusion_ended"}
+    objection = {"patientId": table.patient_id, "memberId": table.members["district-nurse"]}
+    against = await gp.made(f"/cases/{table.case_id}/objections", objection)
+    assert (await gp.delete(f"/cases/{table.case_id}/objections/{against['id']}")).status_code == 204
+    assert await _told(citizen, against["id"]) == {"oral_confirmation", "objection_ended"}
 
 
 async def test_an_objection_closes_what_treatment_opens_to_one_member_and_leaves_what_is_consented_to(

@@ -152,7 +152,7 @@ CROSSING = {
             *("seat_in_emergency", "settles_emergency", "sits", "stands_beside"),
             *("acts_for", "engage_relative", "may_let_in", "represents", "said_about", "say_of", "seat_joined"),
             *("shows_representative", "speaks_as"),
-            "end_tasks_of_the_moved",
+            *("brief_privacy_officers", "end_tasks_of_the_moved"),
             *("accept_practice_change", "announces_practice", "close_consents_left", "close_practice_change"),
             *("consents_left", "gps_to_ask", "offers_anew", "practices_at", "receives_practice", "shut_out"),
             *("cases_elsewhere", "has_died", "may_record_death", "record_death", "undo_death"),

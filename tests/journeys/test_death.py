@@ -9,7 +9,8 @@ import pytest
 
 from app.core.settings import Settings
 from app.notices.kinds import Citizen, NoticeKind
-from tests.api.room import faults_of, problem_of
+from tests.api.room import DECIDED, faults_of, problem_of
+from tests.api.test_matrix import speaking_body
 from tests.notices.telling import tell
 from tests.serving import Caller, Instance, MovableClock, serve
 from tests.stories import Table, open_table, seat, thread
@@ -54,6 +55,15 @@ async def test_a_death_closes_at_once_for_the_citizen_and_after_the_closing_roun
     early = await poh.post(f"{case}/after-death-requests", {**asked, "patientId": table.patient_id})
     assert (early.status_code, problem_of(early)["code"]) == (409, "nobody-died")
 
+    terms: Json = {
+        "patientId": table.patient_id,
+        "kind": "lift_secrecy",
+        "recipients": [{"type": "member", "id": table.members["social-worker"]}],
+        "categories": ["social_participation"],
+        "purpose": "CAREMGT",
+    }
+    pending = await gp.made(f"{case}/consent-requests", terms)
+
     body = {"patientId": table.patient_id, "diedOn": "2026-01-31"}
     for caller, code in ((await timed.as_("social-worker"), 403), (await timed.as_("gp-other"), 404)):
         assert (caller.persona, (await caller.post(f"{case}/deaths", body)).status_code) == (caller.persona, code)
@@ -71,6 +81,15 @@ async def test_a_death_closes_at_once_for_the_citizen_and_after_the_closing_roun
     assert await status(citizen, path) == 404
     assert (await citizen.get("/notices")).json()["items"] == [], "reminders and letters have stopped"
     assert await status(gp, path) == await status(poh, path) == 200
+    for where, said in (
+        (f"{case}/consents", {**terms, **DECIDED}),
+        (f"{case}/consent-requests", terms),
+        (f"/consents/{pending['id']}/decisions", {**DECIDED, "decision": "yes"}),
+        (f"/consents/{pending['id']}/decisions", {**DECIDED, "decision": "no"}),
+        (f"{case}/representations", speaking_body(table.patient_id)),
+    ):
+        answer = await gp.post(where, said)
+        assert (where, answer.status_code, answer.json().get("code")) == (where, 409, "patient-died")
 
     clock.move(timedelta(days=30, minutes=1))
     gp, poh = await again(timed, "gp"), await again(timed, "poh")

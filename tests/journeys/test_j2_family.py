@@ -205,12 +205,18 @@ async def _nobody_speaks_for_another(home: Household, refused: str) -> None:
         assert (await (await home.as_(persona)).get(f"/consents/{refused}")).status_code == 404
 
 
+async def _told(home: Household, about: str) -> set[str]:
+    found = (await (await home.as_("teenager")).get("/notices")).json()["items"]
+    return {one["kind"] for one in found if one["about"] == about}
+
+
 async def _sixteen(home: Household, clock: MovableClock, threads: dict[str, str], shared: str) -> None:
     sixteen = birthday(home.births["child"], 16)
     shown = (await (await home.as_("poh-youth")).get(f"/consents/{shared}")).json()
     assert (shown["renewOn"], shown["toBeRenewed"]) == (sixteen.isoformat(), False)
     until(clock, dawn_of(sixteen) - timedelta(hours=1))
-    await home.again(FATHER)
+    await home.again(FATHER, "teenager")
+    assert "renewal_due" not in await _told(home, shared)
     async with talking(await home.as_(FATHER), home.case_id) as father:
         until(clock, dawn_of(sixteen) + timedelta(hours=1))
         narrowed = await father.hear("narrowed")
@@ -224,6 +230,7 @@ async def _sixteen(home: Household, clock: MovableClock, threads: dict[str, str]
         assert "patients" not in (await caller.get(home.case)).json()
     assert await home.status(shared, "mother-herself", threads["mother"]) == 200, "her own file stays hers"
     nurse = await home.as_("poh-youth")
+    assert "renewal_due" in await _told(home, shared)
     flagged = (await nurse.get(f"/consents/{shared}")).json()
     assert (flagged["status"], flagged["toBeRenewed"]) == ("active", True)
     parents = {**home.terms("child", YOUTH), **DECIDED, "decidedBy": voice(home.says[FATHER])}

@@ -9,8 +9,10 @@ import asyncpg
 import httpx
 import pytest
 
+from app.api.deps import Services
 from app.cli.postgres import Urls
 from app.core.settings import Settings
+from app.entitlement.sweeper import sweep
 from app.identity.demo import BY_KEY
 from tests.api.room import faults_of, problem_of
 from tests.identity.entering import code_of, entered
@@ -343,9 +345,14 @@ async def overdue(instance: Instance, clock: MovableClock, bsn: str) -> None:
     clock.move(timedelta(days=8))
 
 
+async def _nobody(_: object) -> None:
+    return None
+
+
 async def test_an_overdue_review_asks_for_a_second_person_but_never_for_a_threatened_life(
-    timed: Instance, clock: MovableClock
+    timed: Instance, clock: MovableClock, root: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
+    parts: Services = timed.app.state.services
     table = Table(timed, "", "", {})
     other = await timed.as_("gp-other")
     body = {"bsn": await citizen_bsn(timed), "name": NAMES, "birthDate": "1941-03-02", "neighbourhood": "limmel"}
@@ -357,6 +364,10 @@ async def test_an_overdue_review_asks_for_a_second_person_but_never_for_a_threat
     await overdue(timed, clock, NOBODY)
     gp, locum, poh, officer = [await timed_caller(timed, one) for one in ("gp", "gp-locum", "poh", "privacy-officer")]
     assert "break_glass_overdue" in str((await officer.get("/notices")).json())
+    await root.execute("delete from notice")  # as for who became privacy officer only now
+    await sweep(parts.database, parts.clock, _nobody, source="test")
+    kinds = [one["kind"] for one in (await officer.get("/notices")).json()["items"]]
+    assert sorted(kinds) == ["break_glass_overdue", "break_glass_review"]
 
     waiting = await broken(gp, bsn, **UNSAFE)
     assert (waiting["state"], waiting["needsSecondPerson"], waiting["cases"]) == ("waiting", True, [])

@@ -67,6 +67,13 @@ async def test_each_is_told_what_concerns_them_and_nobody_else_is(timed: Instanc
     again = await tell(timed.app, table.case_id, Managers(), K.BREAK_GLASS_REVIEW, about=used)
     assert len(await told(gp, again)) == 1, "the same is told once"
 
+    excluded = {"patientId": table.patient_id, "accountId": str(BY_KEY["gp"].account_id)}
+    made = await citizen.made(f"/cases/{table.case_id}/exclusions", excluded)
+    for to in (Managers(), Managers(UUID(table.patient_id))):
+        silent = await tell(timed.app, table.case_id, to, K.RENEWAL_DUE)
+        assert await told(gp, silent) == [], "whom the citizen keeps away is told nothing"
+    await citizen.delete(f"/cases/{table.case_id}/exclusions/{made['id']}")
+
     mine = (await told(citizen, used))[0]["id"]
     for caller in (gp, officer):
         for method, path in (("POST", f"/notices/{mine}/reading"), ("GET", f"/notices/{mine}/letter")):
@@ -184,4 +191,5 @@ FOR_PROFESSIONALS = {
     K.BREAK_GLASS_ESCALATED,
     K.DEATH_RECORDED,
     K.DEATH_UNDONE,
+    K.DISCLOSURE_RECORDED,  # told in the citizen's own account alone
 }

@@ -64,6 +64,13 @@ async def test_a_disclosure_is_of_what_one_holds_and_the_citizen_sees_it_when_a_
         }
         second = await gp.made(path, hidden)
         assert second["delayReason"] == "De dader leest mee."
+        third = await nurse.made(path, {**given, "kind": "veilig_thuis"})
+
+        async def told(persona: str) -> set[str]:
+            found = (await (await table.as_(persona)).get("/notices")).json()["items"]
+            return {one["about"] for one in found if one["kind"] == "disclosure_recorded"}
+
+        assert [await told(one) for one in ("citizen", "gp")] == [{first["id"]}, set()]
 
         # One's own organisation, the privacy officer, and the person it is about: at once, or when the delay is over.
         async def ids(persona: str, where: str = path) -> list[str]:
@@ -72,16 +79,17 @@ async def test_a_disclosure_is_of_what_one_holds_and_the_citizen_sees_it_when_a_
             return [item["id"] for item in answer.json()["items"]]
 
         assert await ids("poh") == [second["id"]]
-        assert await ids("district-nurse") == [first["id"]]
-        assert await ids("privacy-officer", "/disclosures") == [second["id"], first["id"]]
-        assert await ids("citizen") == [first["id"]]
+        assert await ids("district-nurse") == [third["id"], first["id"]]
+        assert await ids("privacy-officer", "/disclosures") == [third["id"], second["id"], first["id"]]
+        assert await ids("citizen") == [third["id"], first["id"]]
         assert (await (await table.as_("auditor")).get("/disclosures")).status_code == 403
         assert (await gp.get(f"/cases/{table.case_id}/access")).content == access
         for persona in ("gp", "citizen", "privacy-officer"):
             instance.tokens.pop(persona, None)
         clock.move(timedelta(days=3))
-        assert await ids("citizen") == [second["id"], first["id"]]
-        shown = (await (await table.as_("citizen")).get(path)).json()["items"][0]
+        assert await ids("citizen") == [third["id"], second["id"], first["id"]]
+        assert await told("citizen") == {first["id"], second["id"]}, "never of what Veilig Thuis was given"
+        shown = (await (await table.as_("citizen")).get(path)).json()["items"][1]
         assert (shown["delayedUntil"], shown["delayReason"]) == (None, None)
         assert shown["tests"] == TESTS
 

@@ -16,12 +16,17 @@ from app.access.policy import CasePermit, RolePermit
 from app.core.errors import Fault, Forbidden, Invalid, NotFound
 from app.core.ids import CaseId, EngagementId, PatientId
 from app.crypto.service import Crypto
+from app.notices import service as notices
+from app.notices.kinds import Citizen, NoticeKind
 from app.safety.disclosures import store
 from app.safety.model import Disclosure
 from app.safety.sealing import open_json, place_of, seal_json
 from app.safety.service import require_subject
 
 CONFLICT = "conflict_of_duties"
+TOLD = frozenset({CONFLICT, "adviser"})
+"""Of what the citizen gets a notice, in their own account once a delay is over; never of what Veilig Thuis gets."""
+
 DELAY_MAX = timedelta(days=365)
 
 
@@ -101,6 +106,16 @@ async def record(
         recorded_at=permit.now,
     )
     await store.add(db, permit, row)
+    if new.kind in TOLD:
+        await notices.notify(
+            db,
+            case_id=permit.case_id,
+            to=Citizen(new.patient_id),
+            kind=NoticeKind.DISCLOSURE_RECORDED,
+            about=disclosure_id,
+            now=permit.now,
+            not_before=row.delayed_until,
+        )
 
 
 def _faults(new: NewDisclosure, now: datetime) -> list[Fault]:
