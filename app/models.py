@@ -12,4 +12,5 @@ import app.identity.model
 import app.identity.oidc.model
 import app.notices.model
 import app.safety.model
-import app.threads.model  # noqa: F401
+import app.threads.model
+import app.threads.statements.model  # noqa: F401

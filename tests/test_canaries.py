@@ -11,6 +11,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -152,10 +153,18 @@ async def consult(service: Service, canaries: Canaries) -> Table:
         {"patientId": table.patient_id, "category": "social_participation", "title": title},
     )
     table.members["thread"] = str(thread["id"])
+    held = {
+        "reasonCode": "other",
+        "reason": canaries.text(),
+        "at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+    }
+    body = {"patientId": table.patient_id, "category": "medication", "title": canaries.text()}
+    await gp.made(f"/cases/{table.case_id}/threads", {**body, "onRelease": held})
     posted = await gp.made(
         f"/threads/{thread['id']}/messages", {"text": text, "kind": "question"}, Idempotency_Key=canaries.text()
     )
     await gp.made(f"/messages/{posted['id']}/corrections", {"text": correction})
+    await gp.made(f"/messages/{posted['id']}/statements", {"text": canaries.text(), "onWordOf": "patient"})
     gone = await gp.made(f"/threads/{thread['id']}/messages", {"text": canaries.text() * 300})
     await gp.made(f"/messages/{gone['id']}/retraction", {"reason": "wrong-person"})
     await gp.made(

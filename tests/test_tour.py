@@ -7,4 +7,4 @@ from tests.tour import tour
 async def test_every_step_of_the_tour_holds(instance: Instance) -> None:
     told: list[str] = []
     await tour(instance.url, told.append)
-    assert len(told) == 12
+    assert len(told) == 13

@@ -1,6 +1,7 @@
 """The tour's steps about consent in full: one person kept away, one category opened, an emergency with teeth."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.serving import Caller, Service
@@ -28,6 +29,7 @@ class ConsentTour:
         """
         await self.keep_one_person_away()
         await self.open_for_one()
+        await self.wait_and_answer()
         await self.break_the_glass()
 
     async def _status(self, persona: str, path: str) -> int:
@@ -97,3 +99,21 @@ class ConsentTour:
     async def _told(self, persona: str, about: Json) -> bool:
         caller: Caller = await self.service.as_(persona)
         return any(one["about"] == about["id"] for one in (await caller.get("/notices")).json()["items"])
+
+    async def wait_and_answer(self) -> None:
+        """What is talked over first waits for the citizen, who may ask for it; and her own words stand beside it."""
+        case = f"/cases/{self.table.case_id}"
+        gp, nurse, citizen = [await self.service.as_(one) for one in ("gp", "district-nurse", "citizen")]
+        until = (datetime.now(UTC) + timedelta(days=14)).isoformat()
+        why = {"at": until, "reasonCode": "talk-first", "reason": "Eerst met haar bespreken."}
+        body = {"patientId": self.table.patient_id, "category": "medication", "title": "Slikt zij nog?"}
+        waiting = f"/threads/{(await gp.made(f'{case}/threads', {**body, 'onRelease': why}))['id']}"
+        said = await nurse.made(f"{waiting}/messages", {"text": "Zij slaat de avond over."})
+        prove((await citizen.get(waiting)).status_code == 404, "the citizen sees nothing of a thread that waits")
+        await citizen.made(f"{case}/access-requests", {"patientId": self.table.patient_id})
+        shown = (await citizen.get(waiting)).json()["onRelease"]
+        prove(shown["reason"] == why["reason"], "until she asks what there is, and reads why it waited")
+        await citizen.made(f"/messages/{said['id']}/statements", {"text": "Alleen als ik misselijk ben."})
+        (beside,) = (await gp.get(f"/messages/{said['id']}")).json()["statements"]
+        prove(beside["text"] == "Alleen als ik misselijk ben.", "and what she says of it stands beside it")
+        self.say("A thread waited for the citizen until she asked; her own words stand beside what was said of her.")

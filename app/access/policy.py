@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from app.access.actor import Actor
 from app.access.groups import (
+    BESIDE,
     BY_WHO_ANSWERS,
     BY_WHO_OVERSEES,
     BY_WHO_SITS,
@@ -331,7 +332,7 @@ def _denial(actor: Actor, action: Action, standing: Standing, now: datetime) -> 
         return None if standing.entity.retracted else NotFound()
     if not standing.seated and not (standing.receives and action in OF_THE_PRACTICE_ASKED):
         return NotFound()
-    if action in ON_THREADS or action in ON_MESSAGES:
+    if action in ON_THREADS or action in ON_MESSAGES or (action in BESIDE and standing.entity.cell is not None):
         return _message_denial(actor, action, standing, now)
     if action in DECIDING and standing.entity.readable:
         return None if _records_consent(actor, standing) else Forbidden()

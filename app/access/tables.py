@@ -286,6 +286,8 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.SESSION_REAUTHENTICATE: _PERSONS,
         Action.SESSION_SWITCH: _PERSONS,
         Action.STAFF_IMPORT: _ADMINS,
+        Action.STATEMENT_ADD: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
+        Action.STATEMENT_LIST: _CASE_FOLK,
         Action.SUBJECT_ADD: PROFESSIONALS,
         Action.SUBSTITUTE_END: _ADMINS,
         Action.SUBSTITUTE_LIST: PROFESSIONALS | _ADMINS,

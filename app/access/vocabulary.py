@@ -354,6 +354,8 @@ class Action(StrEnum):
     SESSION_REAUTHENTICATE = "session:reauthenticate"
     SESSION_SWITCH = "session:switch"
     STAFF_IMPORT = "staff:import"
+    STATEMENT_ADD = "statement:add"
+    STATEMENT_LIST = "statement:list"
     SUBJECT_ADD = "subject:add"
     SUBSTITUTE_END = "substitute:end"
     SUBSTITUTE_LIST = "substitute:list"

@@ -13,6 +13,7 @@ from app.api.bodies import Body, Instant, Text
 from app.api.deps import CaseContext, case_touch
 from app.api.operations import Out
 from app.api.schemas import At, AuthorRef, author_ref
+from app.api.statements import StatementOut, statements_beside
 from app.audit.records import Touch
 from app.consent import service as consent
 from app.consent.carers import Level
@@ -230,7 +231,8 @@ class ReferenceOut(Out):
 class ConsentOut(Out):
     """A consent record. ``decidedBy`` and its fellows are of the first yes, and null before there is one.
 
-    A representative is shown their own decision alone; another's no is to them as one that is waited for.
+    A representative is shown their own decision alone; another's no is to them as one that is waited for. What
+    citizens said beside it is in ``statements``, absent where there is nothing.
     """
 
     id: UUID
@@ -261,6 +263,7 @@ class ConsentOut(Out):
     superseded_at: At | None
     bundle: BundleRef | None
     refers_to: ReferenceOut | None
+    statements: list[StatementOut] | None = None
 
 
 class ConsentsOut(Out):
@@ -280,11 +283,13 @@ async def consent_outs(ctx: CaseContext, rows: Sequence[RowMapping]) -> list[Con
             *(UUID(one["recorded_by_engagement_id"]) for one in row["decisions"]),
         )
     )
+    said = await statements_beside(ctx, [row["id"] for row in rows])
     outs = []
     for row in rows:
         authors = {UUID(one["recorded_by_engagement_id"]) for one in row["decisions"]}
         refs = {one: author_ref(people, one) for one in authors | {row["recorded_by_engagement_id"]}}
-        outs.append(_out(row, refs, await _departure(ctx, row), ctx))
+        out = _out(row, refs, await _departure(ctx, row), ctx)
+        outs.append(out.model_copy(update={"statements": said[row["id"]]}) if row["id"] in said else out)
     return outs
 
 

@@ -14,6 +14,7 @@ from app.api.deps import AppendContext, CaseContext, Page, SelfContext, case_tou
 from app.api.edge import OperationRoute
 from app.api.operations import MESSAGE, THREAD, Content, MessageIdPath, Out, Query, Scope, ThreadIdPath, operation
 from app.api.schemas import At, AuthorRef, PageQuery, author_ref, before, next_cursor, no_cursor, open_cursor
+from app.api.statements import StatementOut, statements_beside
 from app.audit import service as audit
 from app.audit.records import ActionCode, Outcome, Record, Touch, who
 from app.core.ids import CaseId, EventId, MessageId, ThreadId
@@ -52,7 +53,10 @@ class RetractionIn(Body):
 
 
 class MessageOut(Out):
-    """A message. ``status``: posted, superseded (corrected since), correction, or retracted (seen by its author)."""
+    """A message. ``status``: posted, superseded (corrected since), correction, or retracted (seen by its author).
+
+    ``statements`` are what citizens said beside it, absent where there is nothing.
+    """
 
     id: UUID
     thread_id: UUID
@@ -62,6 +66,7 @@ class MessageOut(Out):
     at: At
     status: str
     corrects: UUID | None = None
+    statements: list[StatementOut] | None = None
 
 
 class MessagesOut(Out):
@@ -130,7 +135,16 @@ async def render_message(ctx: CaseContext, message_id: UUID) -> MessageOut:
     """Return one message that the actor may read."""
     info = await threads.message(ctx.db, ctx.permit, ctx.crypto, message_id)
     ctx.touch(_touch(ctx, info))
-    return MessageOut(**_fields(info, await ctx.services.directory.people([info.author])))
+    people = await ctx.services.directory.people([info.author])
+    return (await _shown(ctx, [info], people))[0]
+
+
+async def _shown(ctx: CaseContext, infos: Sequence[MessageInfo], people: Mapping[UUID, Person]) -> list[MessageOut]:
+    said = await statements_beside(ctx, [info.id for info in infos])
+    return [
+        MessageOut(**_fields(info, people), **({"statements": said[info.id]} if info.id in said else {}))
+        for info in infos
+    ]
 
 
 @router.post("/threads/{threadId}/messages", status_code=201)
@@ -217,7 +231,7 @@ async def list_messages(ctx: CaseContext, thread_id: ThreadIdPath, query: PageQu
     cursor = None
     if len(found) > query.limit:
         cursor = ctx.crypto.page_cursors.seal((shown[-1].seq,), account=ctx.actor.account_id, query=label.encode())
-    return MessagesOut(items=[MessageOut(**_fields(info, people)) for info in shown], next_cursor=cursor)
+    return MessagesOut(items=await _shown(ctx, shown, people), next_cursor=cursor)
 
 
 @router.get("/messages/{messageId}")

@@ -47,6 +47,7 @@ TAGS: Final = {
     "representations": "Who speaks for a patient, on what evidence and until when; what is withheld from a parent.",
     "register": "Which consents there are in the region, for those who watch over them.",
     "per person": "What a citizen says of one person, and what is opened for one.",
+    "statements": "What a citizen says beside a message or a consent record.",
     "safety": "Safe contact with somebody whose home is not safe, and reports of unsafety by the meldcode.",
     "disclosures": "What was given to whom outside of a case, and why.",
     "notices": "What one is told: that something happened, never what of whom; letters to citizens.",

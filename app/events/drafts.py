@@ -25,6 +25,7 @@ class EventType(StrEnum):
     CONSENT_GIVEN = "consent.given"
     CONSENT_WITHDRAWN = "consent.withdrawn"
     CONSENT_EXPIRED = "consent.expired"
+    STATEMENT_ADDED = "statement.added"
     ACCESS_CHANGED = "access.changed"
 
 

@@ -85,6 +85,9 @@ def _data(row: Mapping[str, Any], text: str | None, people: Mapping[UUID, Person
             return {**told, "why": stored["why"]} if "why" in stored else told
         case EventType.CONSENT_GIVEN | EventType.CONSENT_WITHDRAWN | EventType.CONSENT_EXPIRED:
             return {"id": stored["id"], "patientId": stored["patientId"]}
+        case EventType.STATEMENT_ADDED:
+            told = {"id": stored["id"], "about": stored["about"], "patientId": row["patient_id"]}
+            return told if row["thread_id"] is None else {**told, **about}
         case EventType.ACCESS_CHANGED:
             return {
                 "patientId": row["patient_id"],

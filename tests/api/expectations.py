@@ -250,6 +250,18 @@ OPERATIONS = {
     "retractMessage": Expected(
         "post", "/messages/{messageId}/retraction", CASE, "message:retract", "case", DELETE, 201
     ),
+    "addMessageStatement": Expected(
+        "post", "/messages/{messageId}/statements", CASE, "statement:add", "case", CREATE, 201
+    ),
+    "listMessageStatements": Expected(
+        "get", "/messages/{messageId}/statements", CASE, "statement:list", "case", READ, 200
+    ),
+    "addConsentStatement": Expected(
+        "post", "/consents/{consentId}/statements", CASE, "statement:add", "case", CREATE, 201
+    ),
+    "listConsentStatements": Expected(
+        "get", "/consents/{consentId}/statements", CASE, "statement:list", "case", READ, 200
+    ),
     "listNotices": Expected("get", "/notices", SELF, "notice:list", "none", READ, 200),
     "markNoticeRead": Expected("post", "/notices/{noticeId}/reading", SELF, "notice:read", "none", UPDATE, 201),
     "readLetter": Expected("get", "/notices/{noticeId}/letter", SELF, "notice:print", "none", READ, 200),

@@ -71,6 +71,7 @@ def test_what_creates_takes_an_idempotency_key(shown: Json) -> None:
         *("openSafetyReport", "takeSafetyStep", "recordDisclosure"),
         *("recordRepresentation", "withhold", "addSubject"),
         *("recordExclusion", "recordObjection", "recordOpening", "recordAccessRequest"),
+        *("addMessageStatement", "addConsentStatement"),
         *("createEngagement", "startReplacement", "addPasskey", "requestFactorReset"),
     }
 

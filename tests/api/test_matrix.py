@@ -50,6 +50,7 @@ ALLOWED: dict[str, set[str]] = {
         (
             *("giveConsent", "askConsent", "decideConsent"),
             *("useConsentBundle", "renewConsent", "addConsentRecipient", "recordAccessRequest"),
+            *("addMessageStatement", "addConsentStatement"),
         ),
         FOLK - {"informal-carer"},
     ),
@@ -135,6 +136,7 @@ PROTECTED = {name: one for name, one in OPERATIONS.items() if one.scope != PUBLI
 WITH_PROVIDER = {"beginOidcLogIn", "completeOidcLogIn", "beginLinking", "unlinkIdentity"}
 ON_CASES = {name: one for name, one in OPERATIONS.items() if one.scope == CASE}
 COLLEAGUE: Json = {"name": {"given": "Wil", "family": "Kok"}, "role": "gp", "profession": "huisarts"}
+STATEMENT: Json = {"text": "Zo was het niet.", "onWordOf": "patient"}
 BODIES: dict[str, Json] = {
     "breakGlass": {"bsn": "999990019", "reasonCode": "life-threatening", "reason": "Bewusteloos, alleen thuis."},
     "reviewBreakGlass": {"verdict": "justified", "remarks": "Gezien de melding terecht."},
@@ -156,6 +158,8 @@ BODIES: dict[str, Json] = {
     "postMessage": {"text": "Goedemorgen"},
     "correctMessage": {"text": "Goedemiddag"},
     "retractMessage": {"reason": "error"},
+    "addMessageStatement": STATEMENT,
+    "addConsentStatement": STATEMENT,
     "createEngagement": COLLEAGUE,
     "changeEngagement": {"speciality": "ouderen"},
     "confirmEngagements": {"engagementIds": [str(BY_KEY["poh"].engagement_id)]},

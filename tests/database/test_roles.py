@@ -71,6 +71,7 @@ PRIVILEGES = {
         scim_user: delete, insert, select, update(attributes_sealed, changed_at, external_id_digest, user_name_digest)
         shown_once: delete, insert, select
         subject: insert, select
+        statement: insert, select
         substitute: delete, insert, select
         team: insert, select, update(merged_into_id, name, status)
         team_member: delete, insert, select, update(valid_until)
