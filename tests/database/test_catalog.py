@@ -160,7 +160,7 @@ CROSSING = {
             *("end_notices", "notice_channel", "notice_for_me", "notify"),
             *("succeed_consent", "table_company"),
             *("due_reminders", "remind_of", "reminders_of", "who_looked"),
-            *("due_releases", "release_asked", "release_due", "release_thread", "thread_shown"),
+            *("due_releases", "release_asked", "release_due", "release_thread", "thread_shown", "names_held"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
             *("end_session", "end_sessions", "enter"),
             *("client_terms", "start_client_session"),

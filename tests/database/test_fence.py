@@ -1,5 +1,6 @@
 """What row-level security lets each person change as role ``app``, whatever the service would have said."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -7,6 +8,7 @@ import asyncpg
 import pytest
 
 from app.identity.demo import BY_KEY, Persona
+from app.threads.releases.service import HELD_MAX
 from tests.database.conftest import Connect, Connection, Stock, acting
 
 EVENT = """
@@ -395,3 +397,45 @@ async def test_the_hot_roles_read_no_more_than_their_statements_need(stock: Stoc
     for statement in ("table data_key", "table patient", "table consent", "table member", "table idempotency"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await stream.fetch(statement)
+
+
+HELD = """
+    insert into thread (case_id, id, patient_id, category, domain, opened_seq, opened_by_account_id,
+                        opened_by_engagement_id, opened_at, release_at, release_reason, release_reason_sealed)
+    values ($1, $2, $3, 'medication', 'care', 9001, current_account(), current_engagement(), current_instant(),
+            current_instant() + $4::interval, 'other', 'x')
+"""
+
+
+async def test_what_waits_is_neither_read_nor_written_nor_hurried_by_whom_it_waits_for(
+    own_stock: Stock, connect: Connect
+) -> None:
+    root, app = await connect(own_stock.urls.superuser), await connect(own_stock.urls.app)
+    thread_id, case = uuid4(), own_stock.case_id
+    cell, talk = ("medication", "care"), {"thread": thread_id, "patient": own_stock.patient_id}
+    async with acting(own_stock, root, app, "gp"):
+        for too_long in (HELD_MAX + timedelta(seconds=1), timedelta(seconds=-1)):
+            transaction = app.transaction()
+            await transaction.start()
+            with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.CheckViolationError)):
+                await app.execute(HELD, case, thread_id, own_stock.patient_id, too_long)
+            await transaction.rollback()
+        await app.execute(HELD, case, thread_id, own_stock.patient_id, HELD_MAX)
+        said = event(own_stock, "gp", "message.posted", cell=cell, body=b"x", **talk)
+        await app.execute(EVENT, *said)
+        for persona, seen in (("citizen", 0), ("informal-carer", 0), ("poh", 1)):
+            await app.fetchrow("select * from enter($1, null)", await own_stock.session_of(root, persona))
+            assert await app.fetchval("select count(*) from thread where id = $1", thread_id) == seen, persona
+            assert await app.fetchval("select count(*) from case_event where thread_id = $1", thread_id) == seen
+        await app.fetchrow("select * from enter($1, null)", await own_stock.session_of(root, "citizen"))
+        mine = event(own_stock, "citizen", "message.posted", cell=cell, body=b"x", **talk)
+        assert await verdict(app, EVENT, *mine) == "refused"
+        assert await app.fetch("select * from release_thread($1, $2)", case, thread_id) == []
+        assert await app.fetch("select * from release_due($1)", case) == []
+        assert await app.fetch("select * from release_asked($1, $2)", case, uuid4()) == []
+        for persona in ("citizen", "gp"):
+            await app.fetchrow("select * from enter($1, null)", await own_stock.session_of(root, persona))
+            assert await verdict(app, "update thread set release_at = null where id = $1", thread_id) == "refused"
+        (released,) = await app.fetch("select * from release_thread($1, $2)", case, thread_id)
+        assert released["thread_id"] == thread_id
+        assert await app.fetch("select * from release_thread($1, $2)", case, thread_id) == [], "once"

@@ -110,7 +110,11 @@ async def test_what_is_held_back_is_there_for_professionals_alone_until_its_rele
         assert (await nurse.get(f"/threads/{thread_id}")).json()["onRelease"]["reasonCode"] == "talk-first"
         assert {"message.posted", "message.corrected", "message.retracted"} <= set(told(of_nurse, thread_id))
 
+        given = {"patientId": table.patient_id, "kind": "veilig_thuis", "messageIds": [first]}
+        await gp.made(f"{case}/disclosures", {**given, "recipient": "Veilig Thuis", "reason": "Melding."})
+
         # Nobody near the citizen learns of it, by any way.
+        assert (await citizen.get(f"{case}/disclosures")).json()["items"] == []
         for one, talk in zip(near, (of_citizen, of_carer), strict=True):
             assert thread_id not in await listed(one, case)
             absent = await one.get("/threads/00000000-0000-4000-8000-000000000000")
@@ -156,6 +160,7 @@ async def test_what_is_held_back_is_there_for_professionals_alone_until_its_rele
         assert any(
             action == "message:post" for action, category, _ in await looked(citizen) if category == "medication"
         )
+        assert len((await citizen.get(f"{case}/disclosures")).json()["items"]) == 1
         assert (await gp.post(f"/threads/{thread_id}/release")).status_code == 409, "what is shown stays shown"
         await gp.made(f"/threads/{thread_id}/messages", {"text": "En nu met u erbij."})
         await of_citizen.event("message.posted", lambda frame: frame["data"]["text"] == "En nu met u erbij.")

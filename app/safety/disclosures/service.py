@@ -107,6 +107,7 @@ async def record(
     )
     await store.add(db, permit, row)
     if new.kind in TOLD:
+        waits = await store.held_until(db, permit, new.message_ids)
         await notices.notify(
             db,
             case_id=permit.case_id,
@@ -114,7 +115,7 @@ async def record(
             kind=NoticeKind.DISCLOSURE_RECORDED,
             about=disclosure_id,
             now=permit.now,
-            not_before=row.delayed_until,
+            not_before=max((one for one in (row.delayed_until, waits) if one and one > permit.now), default=None),
         )
 
 

@@ -32,6 +32,16 @@ async def readable(db: AsyncSession, permit: CasePermit, patient_id: UUID, ids: 
     return set((await db.execute(statement, values)).scalars().all())
 
 
+async def held_until(db: AsyncSession, permit: CasePermit, ids: Collection[UUID]) -> datetime | None:
+    """Return until when the last of the threads of these messages is, or was, held back; None if none ever was."""
+    statement = text(
+        "select max(t.release_at) from case_event e join thread t on t.case_id = e.case_id and t.id = e.thread_id"
+        " where e.case_id = :case and e.id = any(:ids)"
+    )
+    found: datetime | None = (await db.execute(statement, {"case": permit.case_id, "ids": list(ids)})).scalar_one()
+    return found
+
+
 async def listed(
     db: AsyncSession,
     permit: CasePermit,
