@@ -105,6 +105,46 @@ OVERSEEING = [
 ]
 
 
+@pytest.mark.parametrize(
+    "action",
+    [Action.PRACTICE_CHANGE_ANNOUNCE, Action.PRACTICE_CHANGE_LIST, Action.PRACTICE_CHANGE_WITHDRAW],
+)
+@pytest.mark.parametrize(
+    ("who", "role", "standing", "expected"),
+    [
+        ("the case manager", NURSE, seated(manages=True), YES),
+        ("the citizen it is about", CITIZEN, seated(**ABOUT_ME), YES),
+        ("a GP at the table", GP, seated(), YES),
+        ("a GP who broke the glass", GP, seated(emergency=True), NO),
+        ("a GP who stands in for a member", GP, instead(), NO),
+        ("any other member", NURSE, seated(), NO),
+        ("a GP of the practice that is asked", GP, outside(receives=True), GONE),
+        ("who is not there", GP, outside(), GONE),
+    ],
+)
+def test_the_side_that_is_left_announces_a_change_of_practice(
+    who: str, role: Role, standing: Standing, action: Action, expected: str
+) -> None:
+    assert answer(role, action, standing) == expected, who
+
+
+@pytest.mark.parametrize("action", [Action.PRACTICE_CHANGE_ACCEPT, Action.PRACTICE_CHANGE_REFUSE])
+@pytest.mark.parametrize(
+    ("who", "role", "standing", "expected"),
+    [
+        ("a GP of the practice that is asked", GP, outside(receives=True), YES),
+        ("one who sits there already", GP, seated(receives=True), YES),
+        ("a GP at the table", GP, seated(manages=True), NO),
+        ("a GP of a third practice", GP, outside(), GONE),
+        ("anybody else of that practice", Role.POH, outside(receives=True), NO),
+    ],
+)
+def test_a_gp_of_the_practice_that_is_asked_answers_a_change_of_practice(
+    who: str, role: Role, standing: Standing, action: Action, expected: str
+) -> None:
+    assert answer(role, action, standing) == expected, who
+
+
 @pytest.mark.parametrize("action", [Action.MEMBER_INVITE, Action.PUBLIC_TASK_RECORD, Action.PUBLIC_TASK_END])
 @pytest.mark.parametrize(("who", "role", "standing", "expected"), OVERSEEING)
 def test_subject_manager_and_seated_opener_oversee_the_table(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.core.settings import Mode, PlatformConsent, Settings
+from app.identity.demo import OTHER_PRACTICE
 from tests.serving import Instance, serve
 from tests.stories import consent, open_table, seat, thread
 from tests.talking import talking
@@ -41,6 +42,12 @@ async def test_until_the_citizen_agrees_to_take_part_the_table_is_the_practice_s
         assert "medication" in (await ear.hear("narrowed"))["categories"]
     assert [await reads("district-nurse", medication), await reads("social-worker", living)] == [404, 404]
     assert [await reads("poh", medication), await reads("citizen", medication)] == [200, 200]
+
+    changes = f"/cases/{table.case_id}/practice-changes"
+    change = await gp.made(changes, {"organisationId": str(OTHER_PRACTICE.id)})
+    await (await table.as_("gp-other")).made(f"{changes}/{change['id']}/acceptance")
+    after = [await reads(one, medication) for one in ("gp-other", "poh", "district-nurse")]
+    assert after == [200, 404, 404], "the table is the new practice's own"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import httpx
 from app.cli.postgres import Urls
 from app.identity.demo import BY_KEY, LOCUMS, NURSING, OTHER_PRACTICE, PRACTICE
 from tests.api.room import ABSENT, DECIDED, faults_of, problem_of
+from tests.api.test_shielding import household
 from tests.serving import Caller, Instance
-from tests.stories import Table, account_of, consent, open_table, seat, thread
+from tests.stories import NAMES, Table, account_of, citizen_bsn, consent, open_table, seat, thread
 from tests.talking import talking
 
 Json = dict[str, Any]
@@ -188,3 +189,43 @@ async def test_the_other_practice_takes_over_in_one_commit_and_asks_anew(instanc
     await other.made(f"{case}/deaths", {"patientId": table.patient_id, "diedOn": "2026-01-31"})
     assert conflict(await other.post(changes, {"organisationId": str(PRACTICE.id)})) == "patient-died"
     await root.close()
+
+
+async def test_who_says_so_who_is_asked_and_whose_role_falls_free(instance: Instance) -> None:
+    table = await open_table(instance)
+    await seat(table, "poh", direct=True, caseRole="casemanager")
+    case = f"/cases/{table.case_id}"
+    changes = f"{case}/practice-changes"
+    gp, poh, other, citizen = [await instance.as_(one) for one in ("gp", "poh", "gp-other", "citizen")]
+    medication = f"/threads/{await thread(table, 'medication')}"
+
+    # Whom the citizen keeps away is not asked, and finds nothing to accept.
+    kept = {"patientId": table.patient_id, "accountId": str(BY_KEY["gp-other"].account_id)}
+    exclusion = await citizen.made(f"{case}/exclusions", kept)
+    first: Json = await gp.made(changes, TO_OTHER)
+    assert (await items(other, "/practice-changes"), await told(other, first["id"])) == ([], set())
+    assert (await other.post(f"{changes}/{first['id']}/acceptance")).status_code == 404
+    assert (await citizen.delete(f"{case}/exclusions/{exclusion['id']}")).status_code == 204
+    assert [one["id"] for one in await items(other, "/practice-changes")] == [first["id"]]
+    await gp.made(f"{changes}/{first['id']}/withdrawal")
+
+    # Each person of a household, and somebody with whom others decide, leaves it to a professional.
+    shared, _, _ = await household(instance)
+    assert (await citizen.post(f"/cases/{shared}/practice-changes", TO_OTHER)).status_code == 403
+    young = f"{datetime.now(UTC).year - 14}-01-31"
+    body = {"bsn": await citizen_bsn(instance), "name": NAMES, "birthDate": young, "neighbourhood": "limmel"}
+    child = (await other.made("/patients", body))["id"]
+    opened = await other.made("/cases", {"kind": "individual", "patientIds": [child], "question": "Hoe nu?"})
+    to_practice = {"organisationId": str(PRACTICE.id)}
+    assert (await citizen.post(f"/cases/{opened['id']}/practice-changes", to_practice)).status_code == 403
+    assert (await other.post(f"/cases/{opened['id']}/practice-changes", to_practice)).status_code == 201
+
+    # A GP who sits there already keeps that seat, and becomes case manager where that falls free.
+    seated = await seat(table, "gp-other", by="poh")
+    assert await status(other, medication) == 404
+    second: Json = await poh.made(changes, {**TO_OTHER, "fromOrganisationId": str(PRACTICE.id)})
+    await other.made(f"{changes}/{second['id']}/acceptance")
+    (member,) = [one for one in await items(other, f"{case}/members") if one["person"]["role"] == "gp"]
+    assert (member["id"], member["caseRole"], member["directTreatment"]) == (seated, "casemanager", True)
+    assert [await status(one, medication) for one in (other, gp, poh)] == [200, 404, 404]
+    assert [one["state"] for one in await items(other, changes)] == ["accepted", "withdrawn"]
