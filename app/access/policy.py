@@ -358,8 +358,8 @@ def _suffices(actor: Actor, action: Action, standing: Standing) -> bool | None:
     elif action in BY_WHO_ANSWERS:
         found = standing.sits and (standing.manages or standing.opened_by_me)
     elif action in OF_THE_DEAD:
-        treats = standing.sits and actor.role is Role.GP and action in (Action.DEATH_RECORD, Action.DEATH_UNDO)
-        found = standing.manages or treats
+        treats = actor.role is Role.GP and action in (Action.DEATH_RECORD, Action.DEATH_UNDO)
+        found = standing.sits and (standing.manages or treats)
     elif action in ON_THE_CITIZENS_WORD:
         found = _records_consent(actor, standing)
     return found

@@ -178,9 +178,10 @@ async def render_opening(ctx: CaseContext, row_id: UUID) -> OpeningOut:
 @router.post("/cases/{caseId}/exclusions", status_code=201)
 @operation(Scope.CASE, Action.EXCLUSION_RECORD, ActionCode.CREATE, Content.CASE, entity=CASE, replay=render_exclusion)
 async def record_exclusion(ctx: CaseContext, case_id: CaseIdPath, body: ExclusionIn) -> ExclusionOut:
-    """Keep one person away from everything about a citizen, at once. Whoever is meant is not told."""
-    await per_person.exclude(ctx.db, ctx.permit, Common(ctx.resource_id, body.patient_id), body.account_id)
-    ctx.moved.add(ctx.permit.case_id)
+    """Keep one person away from everything about a citizen, in every case, at once. Whoever is meant is not told."""
+    ctx.moved |= set(
+        await per_person.exclude(ctx.db, ctx.permit, Common(ctx.resource_id, body.patient_id), body.account_id)
+    )
     return await render_exclusion(ctx, ctx.resource_id)
 
 
@@ -195,8 +196,10 @@ async def list_exclusions(ctx: CaseContext, case_id: CaseIdPath, query: PageQuer
 @router.delete("/cases/{caseId}/exclusions/{exclusionId}", status_code=204)
 @operation(Scope.CASE, Action.EXCLUSION_END, ActionCode.DELETE, Content.NONE, entity=CASE)
 async def end_exclusion(ctx: CaseContext, case_id: CaseIdPath, exclusion_id: ExclusionIdPath) -> None:
-    """Let somebody see again what they would see otherwise."""
-    await _end(ctx, Exclusion, exclusion_id)
+    """Let somebody see again what they would see otherwise, unless another case keeps them away too."""
+    row, cases = await per_person.end_exclusion(ctx.db, ctx.permit, exclusion_id)
+    ctx.touch(case_touch(ctx.permit, "exclusion", exclusion_id, patient_id=PatientId(row["patient_id"])))
+    ctx.moved |= set(cases)
 
 
 @router.post("/cases/{caseId}/objections", status_code=201)
@@ -257,7 +260,7 @@ async def end_opening(ctx: CaseContext, case_id: CaseIdPath, opening_id: Opening
     await _end(ctx, Opening, opening_id)
 
 
-async def _end(ctx: CaseContext, table: Recorded, row_id: UUID) -> None:
+async def _end(ctx: CaseContext, table: type[Objection] | type[Opening], row_id: UUID) -> None:
     row = await per_person.end(ctx.db, ctx.permit, table, row_id)
     ctx.touch(case_touch(ctx.permit, str(table.__tablename__), row_id, patient_id=PatientId(row["patient_id"])))
     ctx.moved.add(ctx.permit.case_id)

@@ -54,6 +54,7 @@ class Subject(SQLModel, table=True):
     """
 
     __tablename__ = "subject"
+    __table_args__ = (Index("ix_subject_patient", "patient_id"),)
     case_id: UUID = Field(primary_key=True, foreign_key="care_case.id")
     patient_id: UUID = Field(primary_key=True, foreign_key="patient.id")
     safe_contact: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})

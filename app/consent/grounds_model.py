@@ -70,6 +70,8 @@ class Exclusion(RecordedColumns, table=True):
             unique=True,
             postgresql_where=text("ended_at is null"),
         ),
+        Index("ix_exclusion_patient", "patient_id", postgresql_where=text("ended_at is null")),
+        Index("ix_exclusion_account", "account_id", postgresql_where=text("ended_at is null")),
     )
     case_id: UUID = Field(primary_key=True)
     id: UUID = Field(primary_key=True)

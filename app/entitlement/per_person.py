@@ -19,13 +19,13 @@ from app.consent import grounds_store
 from app.consent.grounds_model import Exclusion, Objection, Opening
 from app.consent.grounds_store import Recorded
 from app.core.errors import Conflict, Fault, Forbidden, Invalid, NotFound
-from app.core.ids import AccountId, PatientId
+from app.core.ids import AccountId, CaseId, PatientId
 from app.crypto.sealing import Place, key_id_of, open_text, seal_text
 from app.crypto.service import Crypto
 from app.entitlement import store
 from app.entitlement.derivation import parse_inputs
 from app.entitlement.grants import Seat
-from app.entitlement.inputs import changing
+from app.entitlement.inputs import changing, changing_everywhere
 from app.identity import service as identity
 from app.notices.kinds import Citizen, NoticeKind
 from app.notices.service import notify
@@ -53,10 +53,13 @@ class Common:
     patient_id: UUID
 
 
-async def exclude(db: AsyncSession, permit: CasePermit, about: Common, account_id: UUID) -> None:
-    """Close one person's access to one citizen, whatever it rests on but for a threatened life.
+async def exclude(db: AsyncSession, permit: CasePermit, about: Common, account_id: UUID) -> Sequence[CaseId]:
+    """Close one person's access to one citizen in every case, whatever it rests on but for a threatened life.
 
     Nobody is told: whoever is meant loses cells, and does not learn by what.
+
+    Returns:
+        Every case about the citizen, those that the actor knows nothing of too.
 
     Raises:
         Forbidden: a citizen decides for themselves alone.
@@ -71,13 +74,14 @@ async def exclude(db: AsyncSession, permit: CasePermit, about: Common, account_i
         wrong.append(Fault("/accountId", "unknown", "There is no such person."))
     if wrong:
         raise Invalid(*wrong)
-    async with changing(db, permit, "access-changed"):
+    async with changing_everywhere(db, permit, about.patient_id, "access-changed") as cases:
         present = await grounds_store.in_force(db, permit, Exclusion)
         if any((row["patient_id"], row["account_id"]) == (about.patient_id, account_id) for row in present):
             raise AlreadyExcluded
         row = Exclusion(**_recorded(permit, about), account_id=account_id)
         await grounds_store.add(db, permit, row)
     await _confirm(db, permit, about)
+    return cases
 
 
 async def object_to(
@@ -149,7 +153,27 @@ async def open_for(
         await grounds_store.add(db, permit, row)
 
 
-async def end(db: AsyncSession, permit: CasePermit, table: Recorded, row_id: UUID) -> RowMapping:
+async def end_exclusion(db: AsyncSession, permit: CasePermit, row_id: UUID) -> tuple[RowMapping, Sequence[CaseId]]:
+    """End an exclusion from now on; return it, and every case about the citizen. Others about the same person stand.
+
+    Raises:
+        NotFound: there is none that the actor may see.
+        Forbidden: a citizen decides for themselves alone.
+        AlreadyEnded: it was.
+    """
+    row = await find(db, permit, Exclusion, row_id)
+    _require_say(permit, row["patient_id"])
+    async with changing_everywhere(db, permit, row["patient_id"], "access-changed") as cases:
+        row = await find(db, permit, Exclusion, row_id)
+        if not await grounds_store.end(db, permit, Exclusion, row_id):
+            raise AlreadyEnded if row["ended_at"] is not None else Forbidden
+    await _confirm(db, permit, Common(row_id, row["patient_id"]), NoticeKind.EXCLUSION_ENDED)
+    return row, cases
+
+
+async def end(
+    db: AsyncSession, permit: CasePermit, table: type[Objection] | type[Opening], row_id: UUID
+) -> RowMapping:
     """End one of them from now on, and return it.
 
     Raises:
@@ -164,9 +188,7 @@ async def end(db: AsyncSession, permit: CasePermit, table: Recorded, row_id: UUI
         if not await grounds_store.end(db, permit, table, row_id):
             raise AlreadyEnded if row["ended_at"] is not None else Forbidden
     if table is not Opening:
-        about = Common(row_id, row["patient_id"])
-        kind = NoticeKind.EXCLUSION_ENDED if table is Exclusion else NoticeKind.OBJECTION_ENDED
-        await _confirm(db, permit, about, kind)
+        await _confirm(db, permit, Common(row_id, row["patient_id"]), NoticeKind.OBJECTION_ENDED)
     return row
 
 

@@ -42,6 +42,12 @@ async def lock_case(db: AsyncSession, case_id: CaseId) -> int:
     return int((await db.execute(text("select lock_case(:case)"), {"case": case_id})).scalar_one())
 
 
+async def hold_person(db: AsyncSession, case_id: CaseId, patient_id: UUID) -> Sequence[CaseId]:
+    """Hold every case about one person, wherever they are registered, and return them; none is opened meanwhile."""
+    statement = text("select hold_person(:case, :patient)")
+    return (await db.execute(statement, {"case": case_id, "patient": patient_id})).scalars().all()
+
+
 async def hold_inputs(db: AsyncSession, case_id: CaseId) -> None:
     """Hold the engagements that a case's grants rest on as they are, after whoever is changing one now."""
     await db.execute(text("select hold_inputs(:case)"), {"case": case_id})

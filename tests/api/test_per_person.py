@@ -11,7 +11,7 @@ from app.core.settings import Settings
 from tests.api.room import faults_of
 from tests.api.test_shielding import household
 from tests.serving import Caller, Instance, MovableClock, serve
-from tests.stories import Table, account_of, consent, open_table, seat, thread
+from tests.stories import Table, account_of, citizen_bsn, consent, open_table, seat, thread
 from tests.talking import talking
 
 
@@ -97,6 +97,39 @@ async def test_whom_the_citizen_excludes_sees_nothing_more_and_is_not_told_by_wh
     against = await gp.made(f"/cases/{table.case_id}/objections", objection)
     assert (await gp.delete(f"/cases/{table.case_id}/objections/{against['id']}")).status_code == 204
     assert await _told(citizen, against["id"]) == {"oral_confirmation", "objection_ended"}
+
+
+async def test_whom_the_citizen_excludes_is_kept_away_from_every_case_about_them(instance: Instance) -> None:
+    """Also from one they opened themselves, or open after that; a threatened life alone gets past."""
+    table, elsewhere = await open_table(instance), await open_table(instance, opener="gp-other")
+    assert table.patient_id != elsewhere.patient_id, "each practice registers for itself"
+    medication = await thread(elsewhere, "medication", by="gp-other")
+    other, citizen = await elsewhere.as_("gp-other"), await table.as_("citizen")
+    path, account = f"/cases/{table.case_id}/exclusions", await account_of(instance, "gp-other")
+    async with talking(other, elsewhere.case_id) as ear:
+        made = await citizen.made(path, {"patientId": table.patient_id, "accountId": account})
+        narrowed = await ear.hear("narrowed")
+        assert "medication" in narrowed["categories"]
+        assert table.case_id not in str(narrowed), "where it was said is not told"
+    assert await _reads(elsewhere, "gp-other", medication) == 404
+    assert (await _open_thread(elsewhere, "gp-other", "medication")).status_code == 403
+    assert await _reads(elsewhere, "citizen", medication) == 200
+    assert (await other.get(f"/cases/{elsewhere.case_id}/exclusions")).json()["items"] == []
+
+    again = {"kind": "individual", "patientIds": [elsewhere.patient_id], "question": "En zo?"}
+    opened = await other.post("/cases", again)
+    late = Table(instance, str(opened.json()["id"]), elsewhere.patient_id, {})
+    assert (await _open_thread(late, "gp-other", "medication")).status_code == 403
+    agreed = await other.post(f"/cases/{late.case_id}/break-glass", {})
+    assert agreed.status_code == 404, "there is no such way in"
+    reason = {"reasonCode": "life-threatening", "reason": "Gevallen en niet aanspreekbaar."}
+    seen = await other.made("/break-glass", {"bsn": await citizen_bsn(instance), **reason})
+    assert seen["id"]
+    assert await _reads(table, "gp-other", await thread(table, "medication")) == 200
+
+    assert (await citizen.delete(f"{path}/{made['id']}")).status_code == 204
+    assert await _reads(elsewhere, "gp-other", medication) == 200
+    assert (await _open_thread(late, "gp-other", "medication")).status_code == 201
 
 
 async def test_an_objection_closes_what_treatment_opens_to_one_member_and_leaves_what_is_consented_to(

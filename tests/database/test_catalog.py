@@ -157,6 +157,7 @@ CROSSING = {
             *("consents_left", "gps_to_ask", "offers_anew", "practices_at", "receives_practice", "shut_out"),
             *("cases_elsewhere", "has_died", "may_record_death", "record_death", "undo_death"),
             *("is_that_patient", "kept_away", "told_of_consent"),
+            *("changes_exclusion", "hold_person"),
             *("end_notices", "notice_channel", "notice_for_me", "notify"),
             *("succeed_consent", "table_company"),
             *("due_reminders", "remind_of", "reminders_of", "who_looked"),
@@ -186,6 +187,8 @@ CROSSING = {
     "refuse_dirty": [],
     "release_threads": [],
     "participation": [],
+    **{name: [] for name in ("same_person", "excluded_by", "cases_about", "hold_cases_about", "lock_of_person")},
+    **{name: [] for name in ("await_exclusions", "mark_cases_about")},
     "takes_part": [],
     "unfounded": [],
 }

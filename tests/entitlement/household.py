@@ -118,11 +118,11 @@ class Household(RuleBasedStateMachine):
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
 
-    def change(self, sql: str, *values: object) -> None:
+    def change(self, sql: str, *values: object, everywhere: bool = False) -> None:
         async def work(raw: "asyncpg.Connection[asyncpg.Record]") -> None:
             await raw.execute(sql, *values)
 
-        self.wait(self.region.change(work))
+        self.wait(self.region.change(work, everywhere=everywhere))
 
     @initialize(
         directly=st.sets(people, max_size=3),
@@ -350,10 +350,12 @@ class Household(RuleBasedStateMachine):
 
     # What the citizen says no to, what is opened, who represents, emergencies and death
 
-    @rule(patient=patients, key=people)
-    def exclude(self, patient: int, key: str) -> None:
+    @rule(patient=patients, key=people, elsewhere=st.booleans())
+    def exclude(self, patient: int, key: str, elsewhere: bool = False) -> None:
+        """Exclude somebody here, or in a case about the same person elsewhere."""
+        account = self.region.people[key].account_id
         with suppress(asyncpg.UniqueViolationError):
-            self.record("exclusion", patient, account_id=self.region.people[key].account_id)
+            self.record("exclusion", patient, elsewhere=elsewhere, account_id=account)
 
     @rule(patient=patients, key=people, categories=some_categories)
     def say_no_to(self, patient: int, key: str, categories: list[str] | None) -> None:
@@ -394,8 +396,9 @@ class Household(RuleBasedStateMachine):
         if self.recorded:
             table, row = self.recorded[which % len(self.recorded)]
             self.change(
-                f"update {table} set ended_at = $3 where case_id = $1 and id = $2 and ended_at is null",
-                *(self.region.case_id, row, self.region.now),
+                f"update {table} set ended_at = $2 where id = $1 and ended_at is null",
+                *(row, self.region.now),
+                everywhere=table == "exclusion",
             )
 
     @rule(patient=patients, key=people, life_threatening=st.booleans())
@@ -456,13 +459,16 @@ class Household(RuleBasedStateMachine):
         return self.members[self.position(key)]
 
     def record(self, table: str, patient: int | None, **values: object) -> UUID:
-        region, row, gp = self.region, uuid4(), self.region.people["gp"]
-        values |= {"case_id": region.case_id, "id": row, "recorded_at": region.now}
+        """Record something of the case, or where ``elsewhere`` says so of the other one; return its id."""
+        region, row, gp, elsewhere = self.region, uuid4(), self.region.people["gp"], values.pop("elsewhere", False)
+        case, registered = (region.elsewhere, region.known_as) if elsewhere else (region.case_id, region.patients)
+        values |= {"case_id": case, "id": row, "recorded_at": region.now}
         values |= {"recorded_by_account_id": gp.account_id, "recorded_by_engagement_id": gp.engagement_id}
         if patient is not None:
-            values["patient_id"] = region.patients[patient]
+            values["patient_id"] = registered[patient]
         places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
-        self.change(f"insert into {table} ({', '.join(values)}) values ({places})", *values.values())
+        sql = f"insert into {table} ({', '.join(values)}) values ({places})"
+        self.change(sql, *values.values(), everywhere=table == "exclusion")
         self.recorded.append((table, row))
         return row
 

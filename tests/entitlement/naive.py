@@ -102,7 +102,7 @@ async def look(
         teams={row["id"]: row for row in await rows("select id, status from team")},
         replacements=await rows("select * from replacement"),
         team_members=await rows("select * from team_member"),
-        patients={row["id"]: row for row in await rows("select id, account_id from patient")},
+        patients={row["id"]: row for row in await rows("select id, account_id, bsn_link_index from patient")},
         subjects=await rows("select * from subject where case_id = $1", case_id),
         members=await rows("select * from member where case_id = $1", case_id),
         tasks=await rows("select * from public_task where case_id = $1", case_id),
@@ -110,7 +110,7 @@ async def look(
         recipients=await rows("select * from consent_recipient where case_id = $1", case_id),
         representations=await rows("select * from representation where case_id = $1", case_id),
         withholdings=await rows("select * from withholding where case_id = $1", case_id),
-        exclusions=await rows("select * from exclusion where case_id = $1", case_id),
+        exclusions=await rows("select * from exclusion"),  # of whoever, in whatever case
         objections=await rows("select * from objection where case_id = $1", case_id),
         openings=await rows("select * from opening where case_id = $1", case_id),
         emergencies=await rows("select * from emergency_access where case_id = $1", case_id),
@@ -296,8 +296,18 @@ class Interpreter:
         )
 
     def excluded(self, account_id: UUID, patient_id: UUID) -> bool:
-        """Whether the citizen said: not this one."""
-        return any(self.standing(self.world.exclusions, patient_id, account_id=account_id))
+        """Whether the citizen said: not this one; anywhere, for "an exclusion of a named person wins"."""
+        return any(
+            row["account_id"] == account_id
+            and row["ended_at"] is None
+            and self.same_person(row["patient_id"], patient_id)
+            for row in self.world.exclusions
+        )
+
+    def same_person(self, one: UUID, other: UUID) -> bool:
+        """Whether two registrations are of one person: by the number that everybody has but once."""
+        number = self.world.patients[one]["bsn_link_index"]
+        return one == other or (number is not None and number == self.world.patients[other]["bsn_link_index"])
 
     def over(self, engagement_id: UUID, patient_id: UUID) -> bool:
         """Whether death closed it: one's own people's at once, professionals' after a round of 30 days."""

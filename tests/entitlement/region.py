@@ -106,6 +106,9 @@ class Region:
     teams: dict[str, UUID]
     case_id: UUID = field(default_factory=uuid4)
     patients: list[UUID] = field(default_factory=list)
+    elsewhere: UUID = field(default_factory=uuid4)
+    known_as: list[UUID] = field(default_factory=list)
+    """The same two people as another organisation registered them, in a case ``elsewhere``."""
     probes: list[Probe] = field(default_factory=list)
     now: datetime = START
     participation_required: bool = False
@@ -126,8 +129,10 @@ class Region:
         for connection in (self.root, self.app, self.appender, self.stream):
             await connection.close()
 
-    async def change(self, work: "Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[object]]") -> None:
-        """Change inputs and derive, in one transaction, as a use case does."""
+    async def change(
+        self, work: "Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[object]]", *, everywhere: bool = False
+    ) -> None:
+        """Change inputs and derive, in one transaction, as a use case does; perhaps those of the other case too."""
         async with session_on(self.engine) as (raw, db):
             await raw.fetchval("select seq from case_head where case_id = $1 for update", self.case_id)
             await work(raw)
@@ -135,6 +140,8 @@ class Region:
             await raw.execute("set local role app")
             await raw.fetch("select * from enter($1, $2)", self.clerk.session_id, self.now)
             await rederive(db, CaseId(self.case_id), now=self.now)
+            if everywhere:
+                await rederive(db, CaseId(self.elsewhere), now=self.now)
 
 
 @asynccontextmanager
@@ -226,31 +233,38 @@ async def open_household(region: Region) -> None:
     by = (gp.account_id, gp.engagement_id, START)
     region.case_id, region.now = uuid4(), START
     await region.require_participation(False)
-    region.patients = [uuid4(), uuid4()]
+    region.patients, region.elsewhere, region.known_as = [uuid4(), uuid4()], uuid4(), [uuid4(), uuid4()]
     async with root.transaction():
         await root.execute("set local session_replication_role = replica")  # what was before is nobody's business now
         for statement in AFRESH:
             await root.execute(statement)
         await root.execute("set local session_replication_role = origin")
         await root.executemany(
-            "insert into patient (id, organisation_id, name_sealed, name_index, no_bsn_reason_sealed,"
-            " birth_date_sealed, neighbourhood, account_id, registered_by_account_id, registered_at)"
-            " values ($1, $2, 'x', 'x', 'x', 'x', 'nazareth', $3, $4, $5)",
+            "insert into patient (id, organisation_id, name_sealed, name_index, bsn_sealed, bsn_organisation_index,"
+            " bsn_link_index, birth_date_sealed, neighbourhood, account_id, registered_by_account_id, registered_at)"
+            " values ($1, $2, 'x', 'x', 'x', $3, $3, 'x', 'nazareth', $4, $5, $6)",
             [
-                (patient, region.organisations["elsewhere"], region.people[key].account_id, gp.account_id, START)
-                for patient, key in zip(region.patients, ("citizen", "son"), strict=True)
+                (patient, region.organisations[registered], number, account, gp.account_id, START)
+                for registered, patients in (("elsewhere", region.patients), ("hospital", region.known_as))
+                for patient, number, account in zip(
+                    patients,
+                    [one.bytes for one in region.patients],
+                    [region.people[key].account_id for key in ("citizen", "son")],
+                    strict=True,
+                )
+            ],
+        )
+        await root.executemany(
+            "insert into care_case (id, kind, status, organisation_id, domain, opened_by_account_id,"
+            " opened_by_engagement_id, opened_at) values ($1, 'household', 'open', $2, 'care', $3, $4, $5)",
+            [
+                (case, region.organisations[whose], gp.account_id, gp.engagement_id, START)
+                for case, whose in ((region.case_id, "practice"), (region.elsewhere, "hospital"))
             ],
         )
         await root.execute(
-            "insert into care_case (id, kind, status, organisation_id, domain, opened_by_account_id,"
-            " opened_by_engagement_id, opened_at) values ($1, 'household', 'open', $2, 'care', $3, $4, $5)",
-            region.case_id,
-            region.organisations["practice"],
-            gp.account_id,
-            gp.engagement_id,
-            START,
+            "insert into case_head (case_id, seq) values ($1, 3000), ($2, 3000)", region.case_id, region.elsewhere
         )
-        await root.execute("insert into case_head (case_id, seq) values ($1, 3000)", region.case_id)
         region.probes = [
             Probe(patient, category, domain, uuid4(), OPENED[number % len(OPENED)])
             for number, (patient, category, domain) in enumerate(product(region.patients, CATEGORIES, DOMAINS))
@@ -278,14 +292,17 @@ async def open_household(region: Region) -> None:
                 for number, p in enumerate(region.probes, start=1)
             ],
         )
-    await region.change(_subjects(region))
+    await region.change(_subjects(region), everywhere=True)
 
 
 def _subjects(region: Region) -> "Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[object]]":
     async def work(raw: "asyncpg.Connection[asyncpg.Record]") -> None:
         await raw.executemany(
             "insert into subject (case_id, patient_id) values ($1, $2)",
-            [(region.case_id, patient) for patient in region.patients],
+            [
+                *((region.case_id, patient) for patient in region.patients),
+                *((region.elsewhere, patient) for patient in region.known_as),
+            ],
         )
 
     return work

@@ -86,7 +86,9 @@ def test_they_agree_where_chance_seldom_comes(database: Urls) -> None:
             # Excluded: the one replaced, then the substitute, then a recipient of consents, then the citizen's own.
             lambda: machine.exclude(0, "gp"),
             lambda: machine.replace("gp", "locum", 0, 5),
-            lambda: machine.exclude(1, "poh"),
+            lambda: machine.exclude(1, "poh", elsewhere=True),
+            lambda: machine.exclude(0, "nurse", elsewhere=True),
+            lambda: machine.end_one(len(machine.recorded) - 1),
             lambda: machine.exclude(0, "social-worker"),
             lambda: machine.exclude(0, "citizen"),
             # Emergencies: of somebody excluded, of a stranger, of a member; a threatened life alone gets past.
