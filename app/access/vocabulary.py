@@ -255,6 +255,7 @@ class Action(StrEnum):
     CONSENT_EXTEND = "consent:extend"
     CONSENT_GIVE = "consent:give"
     CONSENT_LIST = "consent:list"
+    CONSENT_NARROW = "consent:narrow"
     CONSENT_PREVIEW = "consent:preview"
     CONSENT_READ = "consent:read"
     CONSENT_RENEW = "consent:renew"

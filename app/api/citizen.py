@@ -11,6 +11,7 @@ from sqlalchemy.engine import RowMapping
 from app.access.labels import CATEGORIES, DOMAINS, ROLES, ground_label, purpose_label
 from app.access.vocabulary import Action, Category, Domain, Ground, Purpose, Role
 from app.api.bodies import Instant
+from app.api.consent_bodies import RecipientOut
 from app.api.deps import CaseContext, SelfContext, case_touch
 from app.api.edge import OperationRoute
 from app.api.operations import CASE, CaseIdPath, Content, Out, Scope, operation
@@ -61,8 +62,19 @@ class AskedListOut(Out):
     next_cursor: str | None
 
 
+class ChangeOut(Out):
+    """By what a cell is closed: a part taken out of ``consentId``, an objection to treatment, or an exclusion.
+
+    ``recipients`` are those of the consent by which the member holds the cell; none, where it is held in answer.
+    """
+
+    by: citizen.DoorKind
+    consent_id: UUID | None
+    recipients: list[RecipientOut]
+
+
 class MatrixCellOut(Out):
-    """One category of somebody, and why it is open."""
+    """One category of somebody, why it is open, and by what it is changed, if by anything that is the actor's."""
 
     category: Category
     label: str
@@ -73,6 +85,7 @@ class MatrixCellOut(Out):
     why: str
     consent_id: UUID | None
     valid_until: At | None
+    change: ChangeOut | None
 
 
 class MatrixRowOut(Out):
@@ -193,8 +206,8 @@ async def read_matrix(ctx: CaseContext, case_id: CaseIdPath, query: PageQuery) -
     """Say who may see what and why, in everyday words. Subject and case manager see all, others their own."""
     rows = await entitlement.case_access(ctx.db, ctx.permit, ctx.now)
     cells: dict[tuple[UUID, UUID], list[MatrixCellOut]] = {}
-    for row in rows:
-        cells.setdefault((row["member_id"], row["patient_id"]), []).append(_cell(row))
+    for row, door in zip(rows, await citizen.doors(ctx.db, ctx.permit, rows), strict=True):
+        cells.setdefault((row["member_id"], row["patient_id"]), []).append(_cell(row, door))
     seats = {member.id: member for member in await cases.members(ctx.db, ctx.permit)}
     people = await ctx.services.directory.people(seat.engagement_id for seat in seats.values())
     found = []
@@ -214,7 +227,7 @@ async def read_matrix(ctx: CaseContext, case_id: CaseIdPath, query: PageQuery) -
     return MatrixOut(items=list(shown), next_cursor=cursor)
 
 
-def _cell(row: RowMapping) -> MatrixCellOut:
+def _cell(row: RowMapping, door: citizen.Door | None) -> MatrixCellOut:
     ground = Ground(row["ground"])
     return MatrixCellOut(
         category=row["category"],
@@ -226,7 +239,13 @@ def _cell(row: RowMapping) -> MatrixCellOut:
         why=ground_label(ground),
         consent_id=row["consent_id"],
         valid_until=row["valid_until"],
+        change=_change(door) if door else None,
     )
+
+
+def _change(door: citizen.Door) -> ChangeOut:
+    recipients = [RecipientOut(type=one.type, id=one.id, role=one.role) for one in door.recipients]
+    return ChangeOut(by=door.kind, consent_id=door.consent_id, recipients=recipients)
 
 
 @router.get("/me/accesses")

@@ -1,5 +1,6 @@
 """Consents: asking, recording a citizen's decisions, reading, looking ahead at a withdrawal, and withdrawing."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -156,8 +157,14 @@ async def read_consent(ctx: CaseContext, consent_id: ConsentIdPath) -> ConsentOu
 async def preview_withdrawal(ctx: CaseContext, consent_id: ConsentIdPath) -> PreviewOut:
     """Say who would lose what if this consent were withdrawn now."""
     losses = await entitlement.preview_withdrawal(ctx.db, ctx.permit, consent_id)
-    people = await ctx.services.directory.people(loss.engagement_id for loss in losses)
     ctx.touch(case_touch(ctx.permit, "consent", consent_id, consent_id=ConsentId(consent_id)))
+    return await preview_out(ctx, losses)
+
+
+async def preview_out(ctx: CaseContext, losses: Iterable[entitlement.Loss]) -> PreviewOut:
+    """Return who would lose what, in everyday words."""
+    found = list(losses)
+    people = await ctx.services.directory.people(loss.engagement_id for loss in found)
     return PreviewOut(
         losses=[
             LossOut(
@@ -173,7 +180,7 @@ async def preview_withdrawal(ctx: CaseContext, consent_id: ConsentIdPath) -> Pre
                     for category, domain in loss.cells
                 ],
             )
-            for loss in losses
+            for loss in found
         ]
     )
 

@@ -13,6 +13,7 @@ from app.consent import store
 from app.consent.deciders import regime_of
 from app.consent.decisions import Status
 from app.consent.model import Consent, ConsentDecision, ConsentRecipient
+from app.consent.narrowing import Cut
 from app.consent.question import Question
 from app.consent.reminders import next_reminder
 from app.consent.rules import Decision, Succession, Terms
@@ -72,6 +73,14 @@ async def open_reason(crypto: Crypto, row: RowMapping) -> str | None:
     return open_text(keys[key_id_of(sealed)], sealed, place)
 
 
+async def _sealed_reason(permit: CasePermit, crypto: Crypto, consent_id: UUID, reason: str | None) -> bytes | None:
+    if reason is None:
+        return None
+    place = _reason_place(permit.case_id, consent_id, permit.actor.account_id)
+    key = await crypto.data_keys.sealing(permit.case_id, place.category)
+    return seal_text(key, reason, place)
+
+
 async def record(
     db: AsyncSession, permit: CasePermit, crypto: Crypto, consent_id: ConsentId, terms: Terms, *, position: int
 ) -> None:
@@ -80,11 +89,7 @@ async def record(
     ``position`` is the stream's last, held by the caller.
     """
     actor = permit.actor
-    sealed = None
-    if terms.departure is not None:
-        place = _reason_place(permit.case_id, consent_id, actor.account_id)
-        key = await crypto.data_keys.sealing(permit.case_id, place.category)
-        sealed = seal_text(key, terms.departure.reason, place)
+    sealed = await _sealed_reason(permit, crypto, consent_id, terms.departure.reason if terms.departure else None)
     row = Consent(
         case_id=permit.case_id,
         id=consent_id,
@@ -126,6 +131,52 @@ async def record(
         for index, recipient in enumerate(terms.recipients)
     ]
     await store.add(db, permit, row, recipients)
+
+
+class NotNarrowable(Conflict):
+    """Raised by taking a part out of a consent that opens no cell: it is given or taken back as a whole."""
+
+    code = "consent-not-narrowable"
+    title = "This consent opens no cell"
+
+
+async def narrow(
+    db: AsyncSession,
+    permit: CasePermit,
+    crypto: Crypto,
+    row: RowMapping,
+    cut: Cut,
+    ids: Sequence[ConsentId],
+    *,
+    representation_id: UUID | None,
+    decided_at: datetime,
+    method: str,
+) -> None:
+    """Let a consent give way to what is left of it, by these ids; the database copies it and takes the cut out.
+
+    The caller holds the case's lock, found no fault, and derives the grants afterwards.
+    """
+    reason = await open_reason(crypto, row)
+    named = [(one["type"], one["id"], one["role"]) for one in row["recipients"]]
+    places = None
+    if cut.recipients is not None:
+        meant = {(one.type, str(one.id) if one.id else None, one.role) for one in cut.recipients}
+        places = [place for place, one in enumerate(named) if one in meant]
+    values = {
+        "ids": list(ids),
+        "reasons": [await _sealed_reason(permit, crypto, one, reason) for one in ids],
+        "categories": None if cut.categories is None else [str(one) for one in cut.categories],
+        "recipients": places,
+        "representation": representation_id,
+        "decided_at": decided_at,
+        "method": method,
+    }
+    await store.narrow(db, permit, row["id"], values)
+
+
+async def left_of(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> Sequence[RowMapping]:
+    """Return what a consent gave way to when it was narrowed, as far as the actor may read it."""
+    return await store.that_narrow(db, permit, consent_id)
 
 
 def undecided(row: RowMapping) -> None:

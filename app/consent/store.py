@@ -1,12 +1,15 @@
 """SQL of consent records for role ``app``; row-level security leaves what one may read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import Integer, LargeBinary, Text, bindparam, insert, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import Uuid
 
 from app.access.policy import CasePermit
 from app.consent.model import Consent, ConsentDecision, ConsentRecipient
@@ -19,6 +22,16 @@ _CONSENT = """
               from consent_decision d where d.case_id = c.case_id and d.consent_id = c.id) as decisions
       from consent c
 """
+
+_NARROW = text(
+    "select narrow_consent(:case, :consent, :ids, :reasons, :categories, :recipients, :representation, :decided_at,"
+    " :method)"
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("reasons", type_=ARRAY(LargeBinary)),
+    bindparam("categories", type_=ARRAY(Text)),
+    bindparam("recipients", type_=ARRAY(Integer)),
+)
 
 
 async def add(db: AsyncSession, permit: CasePermit, consent: Consent, recipients: Sequence[ConsentRecipient]) -> None:
@@ -90,6 +103,20 @@ async def succeed(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> Non
     """Let what a consent renews give way to it."""
     statement = text("select succeed_consent(:case, :consent)")
     await db.execute(statement, {"case": permit.case_id, "consent": consent_id})
+
+
+async def narrow(db: AsyncSession, permit: CasePermit, consent_id: UUID, values: Mapping[str, Any]) -> None:
+    """Let a consent give way to what is left of it; ``values`` are those of ``narrow_consent``."""
+    await db.execute(_NARROW, {"case": permit.case_id, "consent": consent_id, **values})
+
+
+async def that_narrow(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> Sequence[RowMapping]:
+    """Return the consents that a consent gave way to when it was narrowed and that the actor may read."""
+    statement = text(
+        _CONSENT
+        + " where c.case_id = :case and c.refers_to_id = :consent and c.refers_as = 'narrowing' order by c.id"
+    )
+    return (await db.execute(statement, {"case": permit.case_id, "consent": consent_id})).mappings().all()
 
 
 async def one(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> RowMapping | None:

@@ -22,7 +22,6 @@ from app.consent.rules import (
     Departing,
     NamedRecipient,
     Origin,
-    RecipientType,
     Succession,
     Terms,
     reaches,
@@ -30,7 +29,7 @@ from app.consent.rules import (
 from app.core.errors import Conflict, Fault, Invalid
 from app.core.ids import ConsentId, new_id
 from app.entitlement import store
-from app.entitlement.consents import Means, ask_consent, give_consent
+from app.entitlement.consents import Means, ask_consent, give_consent, recipients_of
 
 
 class NobodyLeft(Conflict):
@@ -184,7 +183,7 @@ async def renew_consent(
     row = await consent.find(db, permit, consent_id)
     consent.renewable(row)
     chairs = [_chair(one) for one in await store.company(db, permit.case_id)]
-    there = tuple(one for one in _recipients(row) if _to_oneself(one, chairs))
+    there = tuple(one for one in recipients_of(row) if _to_oneself(one, chairs))
     if not there:
         raise NobodyLeft
     origin = _origin(row, renewal_id, Succession.RENEWAL)
@@ -270,12 +269,3 @@ async def _repeated(
         valid_until=valid_until,
         origin=origin,
     )
-
-
-def _recipients(row: RowMapping) -> Iterator[NamedRecipient]:
-    for one in row["recipients"]:
-        yield NamedRecipient(
-            RecipientType(one["type"]),
-            UUID(one["id"]) if one["id"] else None,
-            Role(one["role"]) if one["role"] else None,
-        )

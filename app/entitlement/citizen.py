@@ -1,15 +1,22 @@
-"""What a citizen asks about herself: what is asked of me, and who looked at what is about me."""
+"""What a citizen asks about herself: what is asked of me, who looked, and by which door a cell is closed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.policy import SelfPermit
+from app.access.policy import CasePermit, SelfPermit
+from app.access.tables import IMPLIED
+from app.access.vocabulary import PROFESSIONALS, Category, Domain, Ground
+from app.consent.rules import Chair, NamedRecipient, RecipientType, reaches
 from app.core.errors import Fault, Invalid
 from app.entitlement import store
+from app.entitlement.derivation import parse_inputs
+from app.entitlement.grants import Lifting, Seat
 
 PERIOD_DEFAULT = timedelta(days=30)
 PERIOD_MAX = timedelta(days=366)
@@ -49,3 +56,62 @@ async def who_looked(
 async def asked_of_me(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]:
     """Return the consents that the actor is asked for and that nobody decided yet, newest first."""
     return await store.asked_of(db, permit)
+
+
+class DoorKind(StrEnum):
+    """By what a cell is closed: a part taken out of a consent, an objection to treatment, or an exclusion."""
+
+    CONSENT = "consent"
+    OBJECTION = "objection"
+    EXCLUSION = "exclusion"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """By what one cell is closed; ``recipients`` of the consent reach the member, and none who only answers to it."""
+
+    kind: DoorKind
+    consent_id: UUID | None = None
+    recipients: tuple[NamedRecipient, ...] = ()
+
+
+async def doors(db: AsyncSession, permit: CasePermit, rows: Sequence[RowMapping]) -> list[Door | None]:
+    """Return for each open cell by what the actor may have it closed; None where it is not theirs, or has no door.
+
+    What goes with any other cell closes with the last of those; what is one's own, or opened in an emergency, stays.
+    """
+    standing = permit.standing
+    speaks = [
+        row["patient_id"] in standing.speaks_for or (permit.actor.role in PROFESSIONALS and standing.sits)
+        for row in rows
+    ]
+    known = await store.readable_consents(db, permit, {row["consent_id"] for row in rows} - {None})
+    inputs = parse_inputs(await store.grant_inputs(db, permit.case_id))
+    consents = {one.consent_id: one for one in inputs.consents if one.consent_id in known}
+    seats: dict[UUID, list[Seat]] = {}
+    for seat in inputs.seats:
+        seats.setdefault(seat.member_id, []).append(seat)
+    return [
+        _door(row, consents.get(row["consent_id"]), seats.get(row["member_id"], []), permit.now) if may else None
+        for row, may in zip(rows, speaks, strict=True)
+    ]
+
+
+def _door(row: RowMapping, lifting: Lifting | None, seats: Sequence[Seat], now: datetime) -> Door | None:
+    ground = Ground(row["ground"])
+    if ground in (Ground.SUBJECT, Ground.EMERGENCY) or (row["category"] in IMPLIED and not row["may_write"]):
+        return None
+    if row["consent_id"] is not None:
+        if lifting is None or Category(row["category"]) not in lifting.categories:
+            return None
+        named = [NamedRecipient(RecipientType(one.type), one.id, one.role) for one in lifting.recipients]
+        reached = tuple(one for one in named if any(reaches(one, _chair(seat, now)) for seat in seats))
+        return Door(DoorKind.CONSENT, row["consent_id"], reached)
+    if ground is Ground.PUBLIC_TASK or row["domain"] == Domain.SOCIAL:
+        return Door(DoorKind.EXCLUSION)
+    return Door(DoorKind.OBJECTION)
+
+
+def _chair(seat: Seat, now: datetime) -> Chair:
+    teams = frozenset(team for team, period in seat.teams if period.holds(now))
+    return Chair(seat.member_id, seat.engagement_id, seat.organisation_id, seat.role, teams)

@@ -31,7 +31,7 @@ from app.crypto.service import Crypto
 from app.entitlement import store
 from app.entitlement.deaths import require_alive
 from app.entitlement.derivation import Change, parse_inputs, rederive
-from app.entitlement.grants import Grant, Seat
+from app.entitlement.grants import Grant, Inputs, Seat
 from app.entitlement.representing import says
 from app.entitlement.rules import derive
 from app.entitlement.voices import Voice, judgement_faults, question_of, voice_of, withdrawal_faults
@@ -164,7 +164,7 @@ async def decide_consent(
         if kind is ConsentKind.LIFT_SECRECY:
             if not _sees(permit, row["patient_id"]):
                 raise Forbidden("Whoever sees nothing of a patient records no consent for them.")
-            _refuse_own_recipient(permit, _recipients(row), _own_chairs(seats, permit))
+            _refuse_own_recipient(permit, recipients_of(row), _own_chairs(seats, permit))
     elif permit.standing.speaks_for or permit.actor.role is Role.REPRESENTATIVE:
         _require_own(permit, row["patient_id"])
     wrong = list(_decision_faults(permit, decision))
@@ -294,7 +294,8 @@ def _own_chairs(seats: Sequence[Seat], permit: CasePermit) -> list[Chair]:
     return [_chair(seat, permit.now) for seat in seats if seat.account_id == permit.actor.account_id]
 
 
-def _recipients(row: RowMapping) -> list[NamedRecipient]:
+def recipients_of(row: RowMapping) -> list[NamedRecipient]:
+    """Return to whom a recorded consent is, in its order."""
     return [
         NamedRecipient(
             RecipientType(one["type"]),
@@ -331,6 +332,30 @@ class Withdrawing:
     method: str
 
 
+async def taking_back(
+    db: AsyncSession, permit: CasePermit, means: Means, row: RowMapping, wish: Withdrawing
+) -> tuple[Voice, list[Fault]]:
+    """Return whose word it is that takes a consent back, or a part of it, and what is wrong with that word.
+
+    Raises:
+        Forbidden: somebody of a household, or a carer whom it names, would do so for another.
+        Invalid: the decision would lie in the future, or the actor may not say this word.
+    """
+    if wish.decided_at is not None and wish.decided_at > permit.now:
+        raise Invalid(Fault("/decidedAt", "in-future", "A decision cannot lie in the future."))
+    if permit.actor.role not in PROFESSIONALS:
+        _require_own(permit, row["patient_id"])
+    own_word = "representative" if permit.actor.role is Role.REPRESENTATIVE else "patient"
+    voice = await voice_of(
+        db, permit, row["patient_id"], wish.decider or own_word, wish.representation_id, wish.method
+    )
+    if row["status"] != Status.ACTIVE:
+        return voice, []
+    question = await question_of(db, permit, means.crypto, row, voice.says)
+    words = await consent.last_words(db, permit, row["id"])
+    return voice, list(withdrawal_faults(question, voice.person, words, permit.now))
+
+
 async def withdraw_consent(
     db: AsyncSession, permit: CasePermit, means: Means, consent_id: ConsentId, wish: Withdrawing
 ) -> None:
@@ -344,21 +369,11 @@ async def withdraw_consent(
         Forbidden: somebody of a household, or a carer whom it names, would withdraw for another.
         Invalid: the decision would lie in the future, or this is not who decides.
     """
-    if wish.decided_at is not None and wish.decided_at > permit.now:
-        raise Invalid(Fault("/decidedAt", "in-future", "A decision cannot lie in the future."))
     await store.lock_case(db, permit.case_id)
     row = await consent.find(db, permit, consent_id)
-    if permit.actor.role not in PROFESSIONALS:
-        _require_own(permit, row["patient_id"])
-    own_word = "representative" if permit.actor.role is Role.REPRESENTATIVE else "patient"
-    voice = await voice_of(
-        db, permit, row["patient_id"], wish.decider or own_word, wish.representation_id, wish.method
-    )
-    if row["status"] == Status.ACTIVE:
-        question = await question_of(db, permit, means.crypto, row, voice.says)
-        words = await consent.last_words(db, permit, consent_id)
-        if wrong := list(withdrawal_faults(question, voice.person, words, permit.now)):
-            raise Invalid(*wrong)
+    voice, wrong = await taking_back(db, permit, means, row, wish)
+    if wrong:
+        raise Invalid(*wrong)
     concerned = await store.consent_audience(db, permit.case_id, consent_id)
     await consent.withdraw(
         db,
@@ -382,6 +397,17 @@ async def _tell(db: AsyncSession, permit: CasePermit, row: RowMapping, kind: Not
         await notices.notify(db, case_id=permit.case_id, to=to, kind=kind, about=row["id"], now=permit.now)
 
 
+def told_of(kind: EventType, consent_id: UUID, patient_id: UUID, concerned: Iterable[EngagementId]) -> Draft:
+    """Return the event by which those whom it concerns hear of a consent."""
+    return Draft(
+        type=kind,
+        audience=only(*concerned),
+        patient_id=PatientId(patient_id),
+        refers_to=consent_id,
+        data={"id": str(consent_id), "patientId": str(patient_id)},
+    )
+
+
 async def _append(
     db: AsyncSession,
     permit: CasePermit,
@@ -394,13 +420,7 @@ async def _append(
 ) -> None:
     if concerned is None:
         concerned = await store.consent_audience(db, permit.case_id, consent_id)
-    told = Draft(
-        type=kind,
-        audience=only(*concerned),
-        patient_id=PatientId(patient_id),
-        refers_to=consent_id,
-        data={"id": str(consent_id), "patientId": str(patient_id)},
-    )
+    told = told_of(kind, consent_id, patient_id, concerned)
     why = "consent-given" if kind is EventType.CONSENT_GIVEN else "consent-withdrawn"
     await events.append(db, permit.case_id, [*first, told, *change.drafts(why)], actor=permit.actor, at=permit.now)
 
@@ -425,15 +445,21 @@ async def preview_withdrawal(db: AsyncSession, permit: CasePermit, consent_id: U
     await consent.find(db, permit, consent_id)
     inputs = parse_inputs(await store.grant_inputs(db, permit.case_id))
     without = replace(inputs, consents=tuple(c for c in inputs.consents if c.consent_id != consent_id))
-    before = _read_cells(derive(inputs, now=permit.now), permit.now)
-    after = _read_cells(derive(without, now=permit.now), permit.now)
-    sees_all = permit.standing.manages or bool(permit.standing.subject_of)
-    losses: dict[tuple[EngagementId, PatientId], list[tuple[Category, Domain]]] = {}
-    for engagement, patient, category, domain in sorted(before - after, key=str):
-        if not (sees_all or engagement == permit.actor.engagement_id):
-            continue
-        losses.setdefault((engagement, patient), []).append((category, domain))
-    return [Loss(engagement, patient, tuple(cells)) for (engagement, patient), cells in losses.items()]
+    return losses(permit, inputs, without)
+
+
+def losses(permit: CasePermit, before: Inputs, after: Inputs) -> list[Loss]:
+    """Return who would lose what, of what the actor may know, if what grants rest on changed so."""
+    was = _read_cells(derive(before, now=permit.now), permit.now)
+    would_be = _read_cells(derive(after, now=permit.now), permit.now)
+    standing, own = permit.standing, permit.actor.engagement_id
+    hidden = {one.engagement_id for one in before.seats if one.role is Role.REPRESENTATIVE and standing.represents}
+    found: dict[tuple[EngagementId, PatientId], list[tuple[Category, Domain]]] = {}
+    for engagement, patient, category, domain in sorted(was - would_be, key=str):
+        sees = standing.manages or (patient in standing.speaks_for and engagement not in hidden)
+        if sees or engagement == own:
+            found.setdefault((engagement, patient), []).append((category, domain))
+    return [Loss(engagement, patient, tuple(cells)) for (engagement, patient), cells in found.items()]
 
 
 def _read_cells(grants: Iterable[Grant], now: datetime) -> set[tuple[EngagementId, PatientId, Category, Domain]]:

@@ -158,6 +158,12 @@ async def consent_audience(db: AsyncSession, case_id: CaseId, consent_id: Consen
     return (await db.execute(statement, {"case": case_id, "consent": consent_id})).scalars().all()
 
 
+async def readable_consents(db: AsyncSession, permit: CasePermit, ids: Collection[UUID]) -> set[UUID]:
+    """Return those of these consents of the permitted case that the actor may read."""
+    statement = text("select id from consent where case_id = :case and id = any(:ids)")
+    return set((await db.execute(statement, {"case": permit.case_id, "ids": list(ids)})).scalars().all())
+
+
 async def kept_away(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> bool:
     """Return whether this citizen keeps the actor away from the permitted case."""
     values = {"case": permit.case_id, "patient": patient_id}

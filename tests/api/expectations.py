@@ -159,6 +159,10 @@ OPERATIONS = {
     "withdrawConsent": Expected(
         "post", "/consents/{consentId}/withdrawal", CASE, "consent:withdraw", "case", UPDATE, 201
     ),
+    "narrowConsent": Expected("post", "/consents/{consentId}/narrowing", CASE, "consent:narrow", "case", UPDATE, 201),
+    "previewNarrowing": Expected(
+        "post", "/consents/{consentId}/narrowing-preview", CASE, "consent:preview", "case", READ, 200
+    ),
     "recordExclusion": Expected("post", "/cases/{caseId}/exclusions", CASE, "exclusion:record", "case", CREATE, 201),
     "listExclusions": Expected("get", "/cases/{caseId}/exclusions", CASE, "exclusion:list", "case", READ, 200),
     "endExclusion": Expected(

@@ -216,6 +216,7 @@ async def body_of(room: Room, name: str) -> Json | None:
         "recordSafeContact": lambda: _known({"patientId": room.patient_id, "safe": True, "reason": "Bel eerst."}),
         "useConsentBundle": lambda: _known(room.bundle_body()),
         "renewConsent": lambda: _known(DECIDED),
+        **dict.fromkeys(("narrowConsent", "previewNarrowing"), lambda: _known({"categories": ["living_situation"]})),
         "addConsentRecipient": lambda: _known({**DECIDED, "recipient": {"type": "role", "role": "social_team"}}),
         "addSubject": lambda: _known(
             {
@@ -395,6 +396,11 @@ async def _own_message(room: Room, name: str) -> tuple[Caller, str]:
 
 async def _own_consent(room: Room, name: str) -> tuple[Caller, str]:
     return await room.as_("gp"), target(room, OPERATIONS[name], consentId=await room.consented())
+
+
+async def _two_cells(room: Room, name: str) -> tuple[Caller, str]:
+    given = await room.consented(categories=["social_participation", "living_situation"])
+    return await room.as_("gp"), target(room, OPERATIONS[name], consentId=given)
 
 
 async def _asked(room: Room, name: str) -> tuple[Caller, str]:
@@ -621,6 +627,7 @@ READY: dict[str, Callable[[Room, str], Awaitable[tuple[Caller, str]]]] = {
     "correctMessage": _own_message,
     "retractMessage": _own_message,
     "withdrawConsent": _own_consent,
+    **dict.fromkeys(("narrowConsent", "previewNarrowing"), _two_cells),
     "decideConsent": _asked,
     **dict.fromkeys(("endExclusion", "endObjection", "endOpening"), _of_one),
     "previewEnding": _admin,

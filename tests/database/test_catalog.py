@@ -159,7 +159,7 @@ CROSSING = {
             *("is_that_patient", "kept_away", "told_of_consent"),
             *("changes_exclusion", "hold_person"),
             *("end_notices", "notice_channel", "notice_for_me", "notify"),
-            *("succeed_consent", "table_company"),
+            *("narrow_consent", "succeed_consent", "table_company"),
             *("due_reminders", "remind_of", "reminders_of", "who_looked"),
             *("due_releases", "release_asked", "release_due", "release_thread", "thread_shown", "names_held"),
             *("citizen_engagement", "consent_audience", "may_stand_in", "stands_in"),
