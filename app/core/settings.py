@@ -19,6 +19,11 @@ PREFIX = "OVERLEGTAFEL_"
 SOCKET_RATE_DEFAULT = 50
 SOCKET_RATE_MAX_PRODUCTION = 500
 BSN_LOOK_UPS_MAX_PRODUCTION = 600
+WAMS_REFUSED = (
+    f"{PREFIX}WAMS cannot be switched on: that the act (bill 36 295) is in force is not confirmed, and no table says"
+    " which cells it would open; leave it out, and ask for consent."
+)
+"""Why the ground ``wams`` opens nothing. Source: DOMAIN R-42; ADR 0011."""
 
 _PROVIDERS = TypeAdapter(tuple[OidcProvider, ...])
 
@@ -75,6 +80,7 @@ class Settings(BaseSettings):
     without them it is whoever connects.
     ``platform_consent`` says whether citizens agree to taking part before others than the opening organisation see
     anything of them, or are informed; required unless told otherwise, and informed in the demo.
+    ``wams`` is off, and cannot be switched on: ``WAMS_REFUSED`` says why.
     ``oidc_timeout_seconds`` bounds each step of a request to a provider; the whole may take twice as long.
     """
 
@@ -108,6 +114,7 @@ class Settings(BaseSettings):
     consent_renewal_days: int = Field(default=90, ge=0, le=366)
     break_glass_review_days: int = Field(default=7, ge=1, le=60)
     platform_consent: PlatformConsent | None = None
+    wams: bool = False
     oidc_providers: tuple[OidcProvider, ...] = ()
     oidc_providers_file: Path | None = None
     oidc_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
@@ -123,6 +130,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         faults = self._production_faults() if self.mode is Mode.PRODUCTION else self._demo_faults()
+        if self.wams:
+            faults.append(WAMS_REFUSED)
         if faults:
             raise ValueError(" ".join(faults))
         return self

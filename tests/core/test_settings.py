@@ -41,6 +41,7 @@ def test_a_safe_production_is_accepted_and_prints_no_secret(monkeypatch: pytest.
         ("OVERLEGTAFEL_TRUSTED_PROXIES", '["*"]', "OVERLEGTAFEL_TRUSTED_PROXIES"),
         ("OVERLEGTAFEL_PORT", SECRET, "OVERLEGTAFEL_PORT"),
         ("OVERLEGTAFEL_MODE", "demo", "production"),
+        ("OVERLEGTAFEL_WAMS", "true", "WAMS cannot be switched on: .* in force is not confirmed"),
     ],
 )
 def test_an_unsafe_or_unknown_setting_is_refused_with_a_sentence(
@@ -50,6 +51,12 @@ def test_an_unsafe_or_unknown_setting_is_refused_with_a_sentence(
     with pytest.raises(SettingsError, match=said) as refused:
         load(monkeypatch, **{name: value})
     assert SECRET not in str(refused.value)
+
+
+def test_no_deployment_switches_wams_on_and_every_one_may_say_that_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, OVERLEGTAFEL_WAMS="false").wams is False
+    with pytest.raises(SettingsError, match="ask for consent"):
+        load(monkeypatch, OVERLEGTAFEL_WAMS="1")
 
 
 def test_the_other_roles_are_reached_at_the_same_address() -> None:
