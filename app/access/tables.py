@@ -153,7 +153,7 @@ TREATING = frozenset(NEED_TO_KNOW)
 _EVERYONE = frozenset(Role)
 _CASE_FOLK = PARTICIPANTS
 _PERSONS = frozenset(Role) - {Role.INTEGRATION}
-_DECIDERS = PROFESSIONALS | {Role.CITIZEN}
+_DECIDERS = PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE}
 _REGION = frozenset({Role.REGION_ADMIN})
 _OFFICE = frozenset({Role.ORG_ADMIN})
 _ADMINS = frozenset({Role.REGION_ADMIN, Role.ORG_ADMIN})
@@ -164,7 +164,7 @@ _RESETTERS = _ADMINS | {Role.PRIVACY_OFFICER, Role.GP}
 ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
     {
         Action.ACCESS_REPLAY: _WATCHERS,
-        Action.ACCESS_LOG_READ: frozenset({Role.CITIZEN}),
+        Action.ACCESS_LOG_READ: frozenset({Role.CITIZEN, Role.REPRESENTATIVE}),
         Action.ACCESS_REQUEST_RECORD: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
         Action.ACCOUNT_LIST: PROFESSIONALS,
         Action.ACTIVATION_ISSUE: PROFESSIONALS,
@@ -193,7 +193,7 @@ ROLE_ACTIONS: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.CONSENT_PREVIEW: _CASE_FOLK,
         Action.CONSENT_READ: _CASE_FOLK,
         Action.CONSENT_RENEW: PROFESSIONALS | {Role.CITIZEN, Role.REPRESENTATIVE},
-        Action.CONSENT_REQUEST_LIST: frozenset({Role.CITIZEN}),
+        Action.CONSENT_REQUEST_LIST: frozenset({Role.CITIZEN, Role.REPRESENTATIVE}),
         Action.CONSENT_TEXT_LIST: _EVERYONE,
         Action.CONSENT_WITHDRAW: _CASE_FOLK,
         Action.CONTRIBUTION_EXPORT: _CASE_FOLK,

@@ -19,6 +19,7 @@ from app.api.schemas import At, OrganisationRef, PageQuery, PersonRef, before, n
 from app.audit.records import ActionCode, Touch
 from app.cases import service as cases
 from app.consent.bundles import BY_CODE
+from app.consent.decisions import Status
 from app.core.ids import CaseId, PatientId
 from app.entitlement import citizen
 from app.entitlement import service as entitlement
@@ -161,20 +162,26 @@ def _recipient(one: dict[str, Any], people: dict[UUID, Person]) -> str:
     )
 
 
-def _asked(row: RowMapping, people: dict[UUID, Person]) -> AskedOut:
+def _asked(ctx: SelfContext, row: RowMapping, people: dict[UUID, Person]) -> AskedOut:
     recipients = [_recipient(one, people) for one in row["recipients"] or []]
     found = [_category(Category(one)) for one in row["categories"]]
     purpose = purpose_label(Purpose(row["purpose"]))
     whose = " en ".join(DOMAINS[Domain(one)] for one in row["from_domains"])
     about = ", ".join(f"“{one.label}”" for one in found)
     asker = people.get(row["recorded_by_engagement_id"])
+    represents = ctx.actor.role is Role.REPRESENTATIVE
+    if represents and asker and asker.role is Role.REPRESENTATIVE and asker.account_id != ctx.actor.account_id:
+        asker = None  # parents learn nothing of each other here
+    whom = " over degene voor wie u beslist" if represents else ""
     bundle = BY_CODE.get(row["bundle"]) if row["bundle"] else None
     return AskedOut(
         consent_id=row["id"],
         case_id=row["case_id"],
         patient_id=row["patient_id"],
-        status=row["status"],
-        question=f"Mag {' en '.join(recipients)} van {whose} weten: {about}? Dat is {purpose}. U mag nee zeggen.",
+        status=Status.PROPOSED if row["status"] == Status.REFUSED else row["status"],
+        question=(
+            f"Mag {' en '.join(recipients)} van {whose} weten{whom}: {about}? Dat is {purpose}. U mag nee zeggen."
+        ),
         bundle=bundle.name if bundle else None,
         recipients=recipients,
         from_labels=[DOMAINS[Domain(one)] for one in row["from_domains"]],
@@ -190,20 +197,24 @@ def _asked(row: RowMapping, people: dict[UUID, Person]) -> AskedOut:
 @router.get("/me/consent-requests")
 @operation(Scope.SELF, Action.CONSENT_REQUEST_LIST, ActionCode.READ, Content.CASE)
 async def list_consent_requests(ctx: SelfContext, query: PageQuery) -> AskedListOut:
-    """List what is asked of me and not decided yet, in plain Dutch."""
+    """List what is asked of me, or of me for whom I represent, and not decided yet, in plain Dutch."""
     rows = await citizen.asked_of_me(ctx.db, ctx.permit)
     shown, cursor = page_of(ctx, rows, query, "consent-requests", lambda row: row["id"])
     engagements = {row["recorded_by_engagement_id"] for row in shown}
     engagements |= {UUID(one["engagement"]) for row in shown for one in row["recipients"] or [] if one["engagement"]}
     people = dict(await ctx.services.directory.people(engagements))
     ctx.touch(*(Touch("consent", row["id"], CaseId(row["case_id"]), PatientId(row["patient_id"])) for row in shown))
-    return AskedListOut(items=[_asked(row, people) for row in shown], next_cursor=cursor)
+    return AskedListOut(items=[_asked(ctx, row, people) for row in shown], next_cursor=cursor)
 
 
 @router.get("/cases/{caseId}/matrix")
 @operation(Scope.CASE, Action.CASE_ACCESS, ActionCode.READ, Content.CASE, entity=CASE)
 async def read_matrix(ctx: CaseContext, case_id: CaseIdPath, query: PageQuery) -> MatrixOut:
-    """Say who may see what and why, in everyday words. Subject and case manager see all, others their own."""
+    """Say who may see what and why, in everyday words. Subject and case manager see all, others their own.
+
+    A representative sees it of whom they represent, within their scope and without other representatives. Each cell
+    says by what it is changed, where that is for the actor to do.
+    """
     rows = await entitlement.case_access(ctx.db, ctx.permit, ctx.now)
     cells: dict[tuple[UUID, UUID], list[MatrixCellOut]] = {}
     for row, door in zip(rows, await citizen.doors(ctx.db, ctx.permit, rows), strict=True):
@@ -251,7 +262,7 @@ def _change(door: citizen.Door) -> ChangeOut:
 @router.get("/me/accesses")
 @operation(Scope.SELF, Action.ACCESS_LOG_READ, ActionCode.READ, Content.LOG)
 async def list_accesses(ctx: SelfContext, query: LookedQuery) -> LookedListOut:
-    """List who looked at what is about me, by organisation and role; like lines of one day come as one."""
+    """List who looked at what is about me or whom I represent, by organisation and role, day by day."""
     period = citizen.period_of(query.from_, query.to, now=ctx.now)
     label = f"accesses:{query.from_}:{query.to}"
     start = before(ctx, query.cursor, label)

@@ -27,6 +27,7 @@ from app.consent import service as consent
 from app.consent.texts import TEXTS
 from app.core.ids import ConsentId
 from app.entitlement import consents as entitlement
+from app.entitlement import previews
 
 router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["consents"])
 
@@ -156,12 +157,12 @@ async def read_consent(ctx: CaseContext, consent_id: ConsentIdPath) -> ConsentOu
 @operation(Scope.CASE, Action.CONSENT_PREVIEW, ActionCode.READ, Content.CASE, entity=CONSENT)
 async def preview_withdrawal(ctx: CaseContext, consent_id: ConsentIdPath) -> PreviewOut:
     """Say who would lose what if this consent were withdrawn now."""
-    losses = await entitlement.preview_withdrawal(ctx.db, ctx.permit, consent_id)
+    losses = await previews.preview_withdrawal(ctx.db, ctx.permit, consent_id)
     ctx.touch(case_touch(ctx.permit, "consent", consent_id, consent_id=ConsentId(consent_id)))
     return await preview_out(ctx, losses)
 
 
-async def preview_out(ctx: CaseContext, losses: Iterable[entitlement.Loss]) -> PreviewOut:
+async def preview_out(ctx: CaseContext, losses: Iterable[previews.Loss]) -> PreviewOut:
     """Return who would lose what, in everyday words."""
     found = list(losses)
     people = await ctx.services.directory.people(loss.engagement_id for loss in found)

@@ -61,6 +61,16 @@ _APART = [
     ("consents", "of the patient, within their scope; not what a child of 12 to 15 decides without its parents"),
     ("decisions", "their own alone; another's no shows as one that is awaited, another's withdrawal without whose"),
     ("threads", "what the patient sees, less what is withheld from them with a reason (R-9)"),
+    ("what is asked", "what waits for their own word; who asked it, unless that is another representative"),
+    ("who may see what", "of others than representatives, within their scope, less what is withheld"),
+    ("who looked", "professionals and carers, within their scope, less what is withheld; none of the family"),
+    ("exclusions, objections", "their own alone; within their scope, and never against another representative"),
+]
+_CHANGES = [
+    ("consent", "categories, recipients, or some categories of some recipients are taken out of it"),
+    ("direct_treatment, replacement", "an objection: this member does not see that category by treatment"),
+    ("public_task", "an exclusion: this person sees nothing; a task itself is not the citizen's to end"),
+    ("subject, emergency", "nothing: it is one's own, or ends by itself"),
 ]
 _CHOSEN = {Level.CHOSEN: ", and those that the citizen chose"}
 
@@ -124,6 +134,15 @@ def _lines(renewal_days: int) -> Iterable[str]:
         ("status", "when"),
         [(status, _STATUSES[status]) for status in Status],
     )
+    yield from _section(
+        "Changing one cell",
+        "What is taken out of a consent closes at once. What is left takes its place, as `narrowing`: the same text,"
+        " period and bounds, and everybody's yes; two consents where a corner is taken out. Whoever may withdraw it"
+        " may. Nothing is added like this, and taking out everything is a withdrawal. Names and contacts go with any"
+        " other cell, and close with the last.",
+        ("ground of the cell", "what closes it"),
+        _CHANGES,
+    )
     ages = ", ".join(str(age) for age in BOUNDARIES[:-1])
     yield ""
     yield "## Birthdays"
@@ -131,6 +150,12 @@ def _lines(renewal_days: int) -> Iterable[str]:
     yield f"On turning {ages} or {BOUNDARIES[-1]} others decide. A consent is to be renewed from then on, and"
     yield f"ends at the latest {renewal_days} days after it (setting `OVERLEGTAFEL_CONSENT_RENEWAL_DAYS`)."
     yield "What somebody decided before such a birthday cannot be recorded after it."
+    yield ""
+    yield "## Ground `wams`"
+    yield ""
+    yield "It opens nothing and cannot be switched on (`OVERLEGTAFEL_WAMS` is refused): that the act (bill 36 295)"
+    yield "is in force is not confirmed, and no table says which cells it would open. It never overrides secrecy."
+    yield "Source: DOMAIN R-42."
     yield from _section(
         "Texts",
         "What citizens are shown or read. A privacy officer checks each before it is used; the record names it.",

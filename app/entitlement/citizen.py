@@ -45,16 +45,20 @@ async def who_looked(
     before: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Sequence[RowMapping]:
-    """Return who looked at or changed what is about the actor, newest first (R-30).
+    """Return who looked at or changed what is about the actor, or whom they represent, newest first (R-30).
 
     Like lines of one day come as the first of them. What is kept from the citizen is not there: the steps of the
-    meldcode, and an emergency access that is not told of yet.
+    meldcode, and an emergency access that is not told of yet. A representative is shown what others than the family
+    did with what is theirs to know, while they represent.
     """
     return await store.who_looked(db, permit, *period, before, limit)
 
 
 async def asked_of_me(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]:
-    """Return the consents that the actor is asked for and that nobody decided yet, newest first."""
+    """Return the consents that the actor is asked for, as the person or for whom they represent, newest first.
+
+    What is decided is not there; to a representative, what they decided themselves.
+    """
     return await store.asked_of(db, permit)
 
 

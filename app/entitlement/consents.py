@@ -9,7 +9,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit, require_domain
-from app.access.vocabulary import PROFESSIONALS, Category, ConsentKind, Domain, Role
+from app.access.vocabulary import PROFESSIONALS, ConsentKind, Domain, Role
 from app.consent import service as consent
 from app.consent.decisions import Status
 from app.consent.question import dawn_of
@@ -31,9 +31,8 @@ from app.crypto.service import Crypto
 from app.entitlement import store
 from app.entitlement.deaths import require_alive
 from app.entitlement.derivation import Change, parse_inputs, rederive
-from app.entitlement.grants import Grant, Inputs, Seat
+from app.entitlement.grants import Seat
 from app.entitlement.representing import says
-from app.entitlement.rules import derive
 from app.entitlement.voices import Voice, judgement_faults, question_of, voice_of, withdrawal_faults
 from app.events import service as events
 from app.events.drafts import Draft, EventType, contacts, only
@@ -260,20 +259,28 @@ async def _decided(
     return status
 
 
-_TO_COME = (NoticeKind.RENEWAL_DUE, NoticeKind.CONSENT_EXPIRING_30, NoticeKind.CONSENT_EXPIRING_7)
+TO_COME = (NoticeKind.RENEWAL_DUE, NoticeKind.CONSENT_EXPIRING_30, NoticeKind.CONSENT_EXPIRING_7)
+"""What is still to be told of a consent, and no longer when it ended or gave way to another."""
 
 
 async def _flag(db: AsyncSession, permit: CasePermit, row: RowMapping, renew_on: date | None) -> None:
     """Tell the citizen of this from the birthday on that changes who decides; and no more of what it renews."""
     if row["refers_as"] == Succession.RENEWAL:
-        await notices.end_about(db, row["refers_to_id"], _TO_COME)
+        await notices.end_about(db, row["refers_to_id"], TO_COME)
+    await flag_renewal(db, permit, row["id"], row["patient_id"], renew_on)
+
+
+async def flag_renewal(
+    db: AsyncSession, permit: CasePermit, consent_id: UUID, patient_id: UUID, renew_on: date | None
+) -> None:
+    """Tell the citizen that a consent is to be renewed, from the birthday on that changes who decides."""
     if renew_on is not None:
         await notices.notify(
             db,
             case_id=permit.case_id,
-            to=Citizen(row["patient_id"]),
+            to=Citizen(patient_id),
             kind=NoticeKind.RENEWAL_DUE,
-            about=row["id"],
+            about=consent_id,
             now=permit.now,
             not_before=dawn_of(renew_on),
         )
@@ -384,7 +391,7 @@ async def withdraw_consent(
         decided_at=wish.decided_at or permit.now,
         method=wish.method,
     )
-    await notices.end_about(db, consent_id, _TO_COME)
+    await notices.end_about(db, consent_id, TO_COME)
     await _tell(db, permit, row, NoticeKind.CONSENT_WITHDRAWN)
     change = await rederive(db, permit.case_id, now=permit.now)
     await _append(db, permit, EventType.CONSENT_WITHDRAWN, consent_id, row["patient_id"], change, concerned)
@@ -423,48 +430,3 @@ async def _append(
     told = told_of(kind, consent_id, patient_id, concerned)
     why = "consent-given" if kind is EventType.CONSENT_GIVEN else "consent-withdrawn"
     await events.append(db, permit.case_id, [*first, told, *change.drafts(why)], actor=permit.actor, at=permit.now)
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What one engagement would no longer read of one patient after a withdrawal."""
-
-    engagement_id: EngagementId
-    patient_id: PatientId
-    cells: tuple[tuple[Category, Domain], ...]
-
-
-async def preview_withdrawal(db: AsyncSession, permit: CasePermit, consent_id: UUID) -> list[Loss]:
-    """Return who would lose what if this consent were withdrawn now: the same derivation, without this consent.
-
-    As with the list of who may see what: subject and case manager see all of it, others what they would lose.
-
-    Raises:
-        NotFound: there is no such consent that the actor may read.
-    """
-    await consent.find(db, permit, consent_id)
-    inputs = parse_inputs(await store.grant_inputs(db, permit.case_id))
-    without = replace(inputs, consents=tuple(c for c in inputs.consents if c.consent_id != consent_id))
-    return losses(permit, inputs, without)
-
-
-def losses(permit: CasePermit, before: Inputs, after: Inputs) -> list[Loss]:
-    """Return who would lose what, of what the actor may know, if what grants rest on changed so."""
-    was = _read_cells(derive(before, now=permit.now), permit.now)
-    would_be = _read_cells(derive(after, now=permit.now), permit.now)
-    standing, own = permit.standing, permit.actor.engagement_id
-    hidden = {one.engagement_id for one in before.seats if one.role is Role.REPRESENTATIVE and standing.represents}
-    found: dict[tuple[EngagementId, PatientId], list[tuple[Category, Domain]]] = {}
-    for engagement, patient, category, domain in sorted(was - would_be, key=str):
-        sees = standing.manages or (patient in standing.speaks_for and engagement not in hidden)
-        if sees or engagement == own:
-            found.setdefault((engagement, patient), []).append((category, domain))
-    return [Loss(engagement, patient, tuple(cells)) for (engagement, patient), cells in found.items()]
-
-
-def _read_cells(grants: Iterable[Grant], now: datetime) -> set[tuple[EngagementId, PatientId, Category, Domain]]:
-    return {
-        (grant.engagement_id, grant.patient_id, grant.category, grant.domain)
-        for grant in grants
-        if grant.period.holds(now)
-    }

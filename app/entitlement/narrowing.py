@@ -13,9 +13,18 @@ from app.consent.narrowing import Cut, cut_faults, rests
 from app.core.errors import Invalid
 from app.core.ids import ConsentId, new_id
 from app.entitlement import store
-from app.entitlement.consents import Loss, Means, Withdrawing, losses, recipients_of, taking_back, told_of
+from app.entitlement.consents import (
+    TO_COME,
+    Means,
+    Withdrawing,
+    flag_renewal,
+    recipients_of,
+    taking_back,
+    told_of,
+)
 from app.entitlement.derivation import parse_inputs, rederive
 from app.entitlement.grants import Recipient
+from app.entitlement.previews import Loss, losses
 from app.events import service as events
 from app.events.drafts import EventType
 from app.notices import service as notices
@@ -58,6 +67,9 @@ async def narrow_consent(
         decided_at=wish.decided_at or permit.now,
         method=wish.method,
     )
+    await notices.end_about(db, consent_id, TO_COME)
+    for one in ids:
+        await flag_renewal(db, permit, one, row["patient_id"], row["renew_on"])
     if permit.actor.role in PROFESSIONALS:
         to, kind = Citizen(row["patient_id"]), NoticeKind.ORAL_CONFIRMATION
         await notices.notify(db, case_id=permit.case_id, to=to, kind=kind, about=ids[0], now=permit.now)

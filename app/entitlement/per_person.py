@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit
 from app.access.tables import OPENED_PER_MEMBER, OPENERS, TREATING
-from app.access.vocabulary import Category
+from app.access.vocabulary import Category, Role
 from app.consent import grounds_store
 from app.consent.grounds_model import Exclusion, Objection, Opening
 from app.consent.grounds_store import Recorded
@@ -26,6 +26,8 @@ from app.entitlement import store
 from app.entitlement.derivation import parse_inputs
 from app.entitlement.grants import Seat
 from app.entitlement.inputs import changing, changing_everywhere
+from app.entitlement.representing import says
+from app.entitlement.voices import own_say
 from app.identity import service as identity
 from app.notices.kinds import Citizen, NoticeKind
 from app.notices.service import notify
@@ -62,15 +64,17 @@ async def exclude(db: AsyncSession, permit: CasePermit, about: Common, account_i
         Every case about the citizen, those that the actor knows nothing of too.
 
     Raises:
-        Forbidden: a citizen decides for themselves alone.
-        Invalid: no such subject or person, or it is the citizen or the one who records it.
+        Forbidden: a citizen decides for themselves alone, a representative for whom they represent.
+        Invalid: no such subject or person, it is the citizen or the one who records it, or it is beyond the scope.
         AlreadyExcluded: that is so already.
     """
     _require_say(permit, about.patient_id)
     wrong = _subject_faults(permit, about.patient_id)
+    if await _beyond_scope(db, permit, about.patient_id, None):
+        wrong.append(Fault("/patientId", "outside-scope", "This concerns everything about the patient."))
     if account_id == permit.actor.account_id or account_id in await _accounts_of_subjects(db, permit):
         wrong.append(Fault("/accountId", "not-to-exclude", "Nobody excludes the citizen, or themselves."))
-    elif await identity.invitee(db, AccountId(account_id), now=permit.now) is None:
+    elif await _unknown(db, permit, about.patient_id, account_id):
         wrong.append(Fault("/accountId", "unknown", "There is no such person."))
     if wrong:
         raise Invalid(*wrong)
@@ -90,13 +94,15 @@ async def object_to(
     """Close to one member what treatment opens about one citizen: these categories, or None for all of it.
 
     Raises:
-        Forbidden: a citizen decides for themselves alone.
-        Invalid: no such subject or member, or a category named twice.
+        Forbidden: a citizen decides for themselves alone, a representative for whom they represent.
+        Invalid: no such subject or member, a category named twice, or beyond the scope.
     """
     _require_say(permit, about.patient_id)
     wrong = _subject_faults(permit, about.patient_id)
     if not await _seats_of(db, permit, member_id):
         wrong.append(Fault("/memberId", "not-a-member", "There is no such member at this table."))
+    if await _beyond_scope(db, permit, about.patient_id, categories):
+        wrong.append(Fault("/categories", "outside-scope", "You represent the patient in other categories."))
     if categories is not None and len(set(categories)) != len(categories):
         wrong.append(Fault("/categories", "repeated", "A category is named twice."))
     if wrong:
@@ -240,14 +246,35 @@ def _recorded(permit: CasePermit, about: Common) -> dict[str, Any]:
 
 
 def _require_say(permit: CasePermit, patient_id: UUID) -> None:
-    """Let through the citizen for themselves, and a professional on the citizen's word."""
-    if permit.standing.subject_of and patient_id in set(permit.standing.subjects) - permit.standing.subject_of:
-        raise Forbidden("Each person decides for themselves.")
+    """Let through the citizen for themselves, who represents them, and a professional on the citizen's word."""
+    standing = permit.standing
+    if standing.speaks_for and patient_id in set(standing.subjects) - standing.speaks_for:
+        raise Forbidden("Each person decides for themselves, and for whom they represent.")
+
+
+async def _beyond_scope(
+    db: AsyncSession, permit: CasePermit, patient_id: UUID, categories: Collection[Category] | None
+) -> bool:
+    """Whether the actor is a representative and speaks for this patient about other things; None is everything."""
+    if permit.actor.role is not Role.REPRESENTATIVE:
+        return False
+    own = own_say(permit, await says(db, permit, patient_id))
+    scope = own.say.scope if own else frozenset()
+    return scope is not None and (categories is None or not set(categories) <= scope)
+
+
+async def _unknown(db: AsyncSession, permit: CasePermit, patient_id: UUID, account_id: UUID) -> bool:
+    """Whether there is no such person for the actor: to a representative no other representative is there."""
+    if await identity.invitee(db, AccountId(account_id), now=permit.now) is None:
+        return True
+    return permit.actor.role is Role.REPRESENTATIVE and await store.is_representative(
+        db, permit, patient_id, account_id
+    )
 
 
 def _subject_faults(permit: CasePermit, patient_id: UUID) -> list[Fault]:
     standing = permit.standing
-    known = patient_id in standing.subject_of or standing.holds_any(permit.now, PatientId(patient_id))
+    known = patient_id in standing.speaks_for or standing.holds_any(permit.now, PatientId(patient_id))
     if known and patient_id in standing.subjects:
         return []
     return [Fault("/patientId", "not-a-subject", "This case is not about that patient.")]
@@ -266,7 +293,7 @@ async def _confirm(
     db: AsyncSession, permit: CasePermit, about: Common, kind: NoticeKind = NoticeKind.ORAL_CONFIRMATION
 ) -> None:
     """Confirm to the citizen what somebody else recorded on their word."""
-    if about.patient_id not in permit.standing.subject_of:
+    if about.patient_id not in permit.standing.speaks_for:
         await notify(
             db,
             case_id=permit.case_id,

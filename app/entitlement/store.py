@@ -99,7 +99,7 @@ async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Seq
         " order by member_id, patient_id, category, domain, ground, consent_id, may_write, valid_until"
     )
     standing = permit.standing
-    values = {"case": permit.case_id, "at": at, "all": standing.manages, "own": list(standing.subject_of)}
+    values = {"case": permit.case_id, "at": at, "all": standing.manages, "own": list(standing.speaks_for)}
     return (await db.execute(statement, values)).mappings().all()
 
 
@@ -162,6 +162,12 @@ async def readable_consents(db: AsyncSession, permit: CasePermit, ids: Collectio
     """Return those of these consents of the permitted case that the actor may read."""
     statement = text("select id from consent where case_id = :case and id = any(:ids)")
     return set((await db.execute(statement, {"case": permit.case_id, "ids": list(ids)})).scalars().all())
+
+
+async def is_representative(db: AsyncSession, permit: CasePermit, patient_id: UUID, account_id: UUID) -> bool:
+    """Return whether an account speaks for somebody here or in another case about them."""
+    values = {"patient": patient_id, "account": account_id}
+    return bool((await db.execute(text("select is_representative(:patient, :account)"), values)).scalar_one())
 
 
 async def kept_away(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> bool:
@@ -260,7 +266,11 @@ async def asked_of(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]
         "    left join team t on r.type = 'team' and t.id = r.recipient_id"
         "    left join member m on r.type = 'member' and m.case_id = r.case_id and m.id = r.recipient_id"
         "   where r.case_id = c.case_id and r.consent_id = c.id) as recipients"
-        "  from consent c where c.status in ('asked', 'proposed') and is_me(c.patient_id)"
+        # to a representative another's no is as one that is awaited; what they said themselves they know
+        "  from consent c where case when is_me(c.patient_id) then c.status in ('asked', 'proposed')"
+        "   else c.status in ('asked', 'proposed', 'refused') and represents(c.case_id, c.patient_id)"
+        "    and not exists (select 1 from consent_decision d"
+        "                     where d.case_id = c.case_id and d.consent_id = c.id) end"
         " order by c.recorded_at desc, c.id desc limit :limit"
     )
     return (await db.execute(statement, {"limit": ASKED_MAX})).mappings().all()

@@ -31,6 +31,7 @@ CHANGES = {
     "a withdrawal": "update consent set status = 'withdrawn', withdrawn_at = clock_timestamp()",
     "a consent's end": "update consent set valid_until = valid_from + interval '1 year'",
     "a recipient": """
+        alter table consent_recipient disable trigger refuse_late_recipient;
         insert into consent_recipient (case_id, consent_id, ordinal, type, role)
         select case_id, id, 9, 'role', 'poh' from consent
     """,

@@ -25,9 +25,9 @@ from app.access.vocabulary import Action
 from app.cli.postgres import Urls
 from app.core.errors import DomainError
 from app.core.ids import CaseId
-from app.entitlement.consents import preview_withdrawal
 from app.entitlement.derivation import Change, rederive
 from app.entitlement.permits import case_permit
+from app.entitlement.previews import preview_withdrawal
 from app.entitlement.replay import judge
 from app.identity.service import enter
 from tests.entitlement import naive

@@ -47,7 +47,11 @@ async def test_on_the_sixteenth_birthday_a_parent_sees_and_decides_no_more(
     for path in (f"/threads/{plan}", f"/consents/{consent}", f"/consents/{waiting}"):
         assert (await mother_now.get(path)).status_code == 404, path
     assert (await mother_now.post(f"/consents/{consent}/withdrawal")).status_code == 404
-    assert (await mother_now.get(f"/cases/{home.case_id}/consents")).json()["items"] == []
+    for path in (f"/cases/{home.case_id}/consents", f"/cases/{home.case_id}/matrix", "/me/accesses"):
+        assert (await mother_now.get(path)).json()["items"] == [], path
+    assert (await mother_now.get("/me/consent-requests")).json()["items"] == []
+    away = {"patientId": home.patient_id, "accountId": str(BY_KEY["poh"].account_id)}
+    assert (await mother_now.post(f"/cases/{home.case_id}/exclusions", away)).status_code in (403, 404)
 
     # a parent does not decide for a sixteen-year-old, by whosever hand
     outside = {"/decidedBy/id": "outside-period"}
