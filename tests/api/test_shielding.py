@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.api.room import ABSENT, CARE, NAME, SHARED, Room, faults_of
+from tests.api.room import ABSENT, CARE, DECIDED, NAME, SHARED, Room, faults_of
 from tests.serving import Caller, Service
 from tests.stories import account_of, citizen_bsn, consent, open_table, seat
 
@@ -161,6 +161,15 @@ async def test_a_person_of_a_household_decides_nothing_for_the_others(instance: 
     task = await gp.made(path, {"law": "wmo2015"})
     assert (await citizen.post(f"/cases/{case_id}/public-tasks/{task['id']}/ending")).status_code == 403
     assert (await citizen.delete(f"{members}/{asked['id']}")).status_code == 403
+    lift = {"kind": "lift_secrecy", "categories": ["education", "zrm"], "purpose": "CAREMGT", **DECIDED}
+    to = {"recipients": [{"type": "role", "role": "social_team"}]}
+    mine, theirs = [
+        await gp.made(f"/cases/{case_id}/consents", {**lift, **to, "patientId": one}) for one in (hers, his)
+    ]
+    cut = {"categories": ["zrm"], "method": "digital_2fa"}
+    assert (await citizen.post(f"/consents/{theirs['id']}/narrowing", cut)).status_code == 404
+    assert (await citizen.post(f"/consents/{theirs['id']}/narrowing-preview", cut)).status_code == 404
+    assert (await citizen.post(f"/consents/{mine['id']}/narrowing", cut)).status_code == 201
     assert (await gp.post(f"/cases/{case_id}/public-tasks/{task['id']}/ending")).status_code == 204
     assert (await gp.delete(f"{members}/{asked['id']}")).status_code == 204
     assert {hers, his} == {one["id"] for one in (await gp.get(f"/cases/{case_id}")).json()["patients"]}
