@@ -35,3 +35,38 @@ async def test_nobody_excludes_the_citizen_or_themselves(own_stock: Stock, conne
     async with acting(own_stock, root, app, "gp"):
         with pytest.raises(REFUSED):
             await _exclude(app, own_stock, whom)
+
+
+NEW_CASE = """
+    insert into care_case (id, kind, status, organisation_id, domain, opened_by_account_id, opened_by_engagement_id,
+                           opened_at)
+    select gen_random_uuid(), kind, status, organisation_id, domain, opened_by_account_id, opened_by_engagement_id,
+           opened_at from care_case where id = $1 returning id
+"""
+
+
+async def test_nobody_comes_to_a_case_while_it_is_said_whom_they_keep_away(
+    own_stock: Stock, connect: Connect
+) -> None:
+    """Or a case opened meanwhile would be derived without the exclusion, and the exclusion without the case."""
+    root, app = await connect(own_stock.urls.superuser), await connect(own_stock.urls.app)
+    come = "insert into subject (case_id, patient_id) values ($1, $2)"
+    async with acting(own_stock, root, app, "gp"):
+        assert await app.fetch("select hold_person($1, $2)", own_stock.case_id, own_stock.patient_id)
+        opening = root.transaction()
+        await opening.start()
+        case = await root.fetchval(NEW_CASE, own_stock.case_id)
+        await root.execute("insert into case_head (case_id) values ($1)", case)
+        await root.execute("set local lock_timeout = '20ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await root.execute(come, case, own_stock.patient_id)
+        await opening.rollback()
+    opening = root.transaction()
+    await opening.start()
+    case = await root.fetchval(NEW_CASE, own_stock.case_id)
+    await root.execute("insert into case_head (case_id) values ($1)", case)
+    await root.execute(come, case, own_stock.patient_id)
+    await opening.rollback()
+    async with acting(own_stock, root, app, "gp-other"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await app.fetch("select hold_person($1, $2)", own_stock.case_id, own_stock.patient_id)

@@ -142,17 +142,17 @@ class Interpreter:
     world: World
     now: datetime
     _kept: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    _seats: dict[UUID, list[Row]] = field(default_factory=dict)
     _openings: dict[tuple[UUID, UUID, str, str], list[Opening]] = field(default_factory=dict)
 
     # Who sits at the table
 
     def seats_of(self, engagement_id: UUID) -> list[Row]:
         """Return the accepted memberships behind which this engagement stands now."""
-        key = ("seats", engagement_id)
-        if key not in self._kept:
-            self._kept[key] = list(self._seats_of(engagement_id))
-        kept: list[Row] = self._kept[key]
-        return kept
+        seats = self._seats.get(engagement_id)
+        if seats is None:
+            self._seats[engagement_id] = seats = list(self._seats_of(engagement_id))
+        return seats
 
     def _seats_of(self, engagement_id: UUID) -> Iterator[Row]:
         engagement = self.world.engagements[engagement_id]
@@ -287,7 +287,17 @@ class Interpreter:
         if not self.world.participation_required:
             return True
         organisation = self.world.engagements[engagement_id]["organisation_id"]
-        return (organisation is not None and organisation == self.world.case["organisation_id"]) or any(
+        home = organisation is not None and organisation == self.world.case["organisation_id"]
+        return home or self.agreed_to_help(patient_id)
+
+    def joins(self, patient_id: UUID) -> bool:
+        """Whether the case is about somebody now: "joining the household case needs that member's consent" (R-14)."""
+        subject = next(row for row in self.world.subjects if row["patient_id"] == patient_id)
+        return not subject["by_consent"] or self.agreed_to_help(patient_id)
+
+    def agreed_to_help(self, patient_id: UUID) -> bool:
+        """Whether a consent to being helped like this is in force."""
+        return any(
             consent["kind"] == "agree_to_help"
             and consent["patient_id"] == patient_id
             and consent["withdrawn_at"] is None
@@ -430,20 +440,22 @@ class Interpreter:
 
     def grounds(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> list[Opening]:
         """Return every opening of a cell but the implied ones."""
-        if patient_id not in {row["patient_id"] for row in self.world.subjects} or not self.seats_of(engagement_id):
-            return []
         key = (engagement_id, patient_id, category, domain)
-        if key not in self._kept:
-            self._kept[key] = list(self.subject(engagement_id, patient_id, category))
-            if self.takes_part(engagement_id, patient_id):
-                self._kept[key] += [
-                    *self.direct_treatment(engagement_id, patient_id, category, domain),
-                    *self.public_task(engagement_id, category, domain),
-                    *self.consented(engagement_id, patient_id, category, domain),
-                    *self.answered(engagement_id, patient_id, category, domain),
-                ]
-        kept: list[Opening] = self._kept[key]
+        kept: list[Opening] | None = self._kept.get(key)
+        if kept is None:
+            self._kept[key] = kept = list(self.each_ground(engagement_id, patient_id, category, domain))
         return kept
+
+    def each_ground(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> Iterator[Opening]:
+        """Yield every opening of a cell but the implied ones."""
+        if patient_id not in {row["patient_id"] for row in self.world.subjects} or not self.seats_of(engagement_id):
+            return
+        yield from self.subject(engagement_id, patient_id, category)
+        if self.takes_part(engagement_id, patient_id):
+            yield from self.direct_treatment(engagement_id, patient_id, category, domain)
+            yield from self.public_task(engagement_id, category, domain)
+            yield from self.consented(engagement_id, patient_id, category, domain)
+            yield from self.answered(engagement_id, patient_id, category, domain)
 
     def open_thread(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> bool:
         """Whether an engagement may open a thread: where it may write, in its own domain.
@@ -506,7 +518,7 @@ class Interpreter:
 
     def every_opening(self, engagement_id: UUID, patient_id: UUID, category: str, domain: str) -> Iterator[Opening]:
         """Yield one's own and others' openings, unless excluded, and an emergency's; as long as a death allows."""
-        if patient_id not in {row["patient_id"] for row in self.world.subjects}:
+        if patient_id not in {row["patient_id"] for row in self.world.subjects} or not self.joins(patient_id):
             return
         over = self.over(engagement_id, patient_id)
         if not self.excluded(self.world.engagements[engagement_id]["account_id"], patient_id):
@@ -525,10 +537,13 @@ class Interpreter:
 
         None is nothing; else whether it writes, and from where on it reads.
         """
+        if not self.seats_of(engagement_id) and not self.replaced_by(engagement_id):
+            return None  # whoever sits nowhere, and stands in for nobody, holds nothing
         cell = (engagement_id, patient_id, category, domain)
-        if cell not in self._openings:
-            self._openings[cell] = list(self.every_opening(*cell))
-        openings = [one for one in self._openings[cell] if opened_seq is None or one.threads_from <= opened_seq]
+        found = self._openings.get(cell)
+        if found is None:
+            self._openings[cell] = found = list(self.every_opening(*cell))
+        openings = [one for one in found if opened_seq is None or one.threads_from <= opened_seq]
         if not openings:
             return None
         return Opening(any(each.write for each in openings), min(each.from_seq for each in openings))
