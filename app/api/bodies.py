@@ -92,6 +92,8 @@ _FAULTS: Mapping[str, tuple[str, str]] = {
     "none_required": ("must-be-null", "This must be null."),
 }
 _OTHER = ("not-valid", "This value is not valid.")
+# pydantic names a choice among some members of an enum as Python writes them.
+_ENUM = re.compile(r"<[A-Za-z]+\.[A-Z_0-9]+: ('[^']*')>")
 
 
 class Body(BaseModel):
@@ -311,7 +313,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> tuple[Fault, ..
             if kind.startswith("union_tag_"):
                 pointer += _tag(context)
             code, detail = _FAULTS.get(kind, _OTHER)
-            faults[Fault(pointer, code, detail.format_map(context))] = None
+            faults[Fault(pointer, code, _ENUM.sub(r"\1", detail.format_map(context)))] = None
         if len(faults) == FAULTS_MAX:
             break
     return tuple(faults)

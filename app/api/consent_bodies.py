@@ -8,7 +8,8 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy.engine import RowMapping
 
-from app.access.vocabulary import Category, ConsentKind, Domain, Purpose, Role
+from app.access.actor import Actor
+from app.access.vocabulary import PROFESSIONALS, Category, ConsentKind, Domain, Purpose, Role
 from app.api.bodies import Body, Instant, Text
 from app.api.deps import CaseContext, case_touch
 from app.api.operations import Out
@@ -148,16 +149,20 @@ class DecisionIn(DecidedIn):
 
 
 class WithdrawalIn(Body):
-    """How the withdrawal came about; one's own word, or the patient's, now, when absent."""
+    """How the withdrawal came about; one's own word, or the patient's, now, when absent.
+
+    Without a method it is ``digital_2fa`` in one's own log-in and ``oral_recorded`` when a professional records it.
+    """
 
     decided_by: DeciderIn | None = None
     decided_at: Instant | None = None
-    method: Literal["digital_2fa", "written", "oral_recorded"] = "oral_recorded"
+    method: Literal["digital_2fa", "written", "oral_recorded"] | None = None
 
-    def wish(self) -> Withdrawing:
+    def wish(self, actor: Actor) -> Withdrawing:
         """Return who takes it back, and how."""
         who = self.decided_by
-        return Withdrawing(who.type if who else None, who.id if who else None, self.decided_at, self.method)
+        method = self.method or ("oral_recorded" if actor.role in PROFESSIONALS else "digital_2fa")
+        return Withdrawing(who.type if who else None, who.id if who else None, self.decided_at, method)
 
 
 class FromOut(Out):

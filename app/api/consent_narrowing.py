@@ -73,7 +73,9 @@ async def narrow_consent(ctx: CaseContext, consent_id: ConsentIdPath, body: Narr
     To take all of it out, withdraw it. Nothing is ever added here.
     """
     ctx.resource_id = consent_id
-    await narrowing.narrow_consent(ctx.db, ctx.permit, means(ctx), ConsentId(consent_id), body.cut(), body.wish())
+    await narrowing.narrow_consent(
+        ctx.db, ctx.permit, means(ctx), ConsentId(consent_id), body.cut(), body.wish(ctx.permit.actor)
+    )
     ctx.moved.add(ctx.permit.case_id)
     return await render_narrowing(ctx, consent_id)
 

@@ -199,6 +199,8 @@ async def preview_out(ctx: CaseContext, losses: Iterable[previews.Loss]) -> Prev
 async def withdraw_consent(ctx: CaseContext, consent_id: ConsentIdPath, body: WithdrawalIn) -> ConsentOut:
     """Withdraw a consent; what rested on it closes at once, on every open socket. As easy as giving."""
     ctx.resource_id = consent_id
-    await entitlement.withdraw_consent(ctx.db, ctx.permit, means(ctx), ConsentId(consent_id), body.wish())
+    await entitlement.withdraw_consent(
+        ctx.db, ctx.permit, means(ctx), ConsentId(consent_id), body.wish(ctx.permit.actor)
+    )
     ctx.moved.add(ctx.permit.case_id)
     return await render_consent(ctx, consent_id)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 from sqlalchemy.engine import RowMapping
 
-from app.access.vocabulary import Action
+from app.access.vocabulary import PROFESSIONALS, Action
 from app.api.bodies import Body
 from app.api.deps import CaseContext, SelfContext, case_touch
 from app.api.edge import OperationRoute
@@ -46,14 +46,18 @@ class PracticeRefusalIn(Body):
 
 
 class PracticeChangeOut(Out):
-    """A change of practice. Nothing of whom it is about is in it."""
+    """A change of practice. Nothing of whom it is about is in it.
+
+    The practice that is asked is told which professional announced it, and null when the citizen did: whom it is
+    about the citizen tells there, or whoever announced it.
+    """
 
     id: UUID
     case_id: UUID
     from_: OrganisationRef = Field(alias="from")
     to: OrganisationRef
     state: Literal["announced", "accepted", "refused", "withdrawn"]
-    announced_by: PersonRef
+    announced_by: PersonRef | None
     announced_at: At
     decided_by: PersonRef | None
     decided_at: At | None
@@ -67,15 +71,17 @@ class PracticeChangesOut(Out):
     next_cursor: str | None
 
 
-def _out(row: RowMapping, people: "dict[UUID, Person]") -> PracticeChangeOut:
+def _out(row: RowMapping, people: "dict[UUID, Person]", *, outside: bool) -> PracticeChangeOut:
     decided = row["decided_by_engagement_id"]
+    announced = people[row["recorded_by_engagement_id"]]
+    hidden = outside and announced.role not in PROFESSIONALS
     return PracticeChangeOut(
         id=row["id"],
         case_id=row["case_id"],
         from_=OrganisationRef(id=row["from_organisation_id"], name=row["from_name"]),
         to=OrganisationRef(id=row["to_organisation_id"], name=row["to_name"]),
         state=row["state"],
-        announced_by=person_ref(people[row["recorded_by_engagement_id"]]),
+        announced_by=None if hidden else person_ref(announced),
         announced_at=row["recorded_at"],
         decided_by=None if decided is None else person_ref(people[decided]),
         decided_at=row["decided_at"],
@@ -83,17 +89,17 @@ def _out(row: RowMapping, people: "dict[UUID, Person]") -> PracticeChangeOut:
     )
 
 
-async def _outs(ctx: CaseContext | SelfContext, rows: list[RowMapping]) -> list[PracticeChangeOut]:
+async def _outs(ctx: CaseContext | SelfContext, rows: list[RowMapping], *, outside: bool) -> list[PracticeChangeOut]:
     named = {row[by] for row in rows for by in ("recorded_by_engagement_id", "decided_by_engagement_id")}
     people = dict(await ctx.services.directory.people(named - {None}))
-    return [_out(row, people) for row in rows]
+    return [_out(row, people, outside=outside) for row in rows]
 
 
 async def render_change(ctx: CaseContext, change_id: UUID) -> PracticeChangeOut:
     """Return one change of practice."""
     row = await practice_changes.find(ctx.db, ctx.permit, change_id)
     ctx.touch(case_touch(ctx.permit, "practice-change", change_id))
-    return (await _outs(ctx, [row]))[0]
+    return (await _outs(ctx, [row], outside=not ctx.permit.standing.seated))[0]
 
 
 @router.post("/cases/{caseId}/practice-changes", status_code=201)
@@ -124,7 +130,7 @@ async def list_practice_changes(ctx: CaseContext, case_id: CaseIdPath, query: Pa
     """List the changes of practice of a case."""
     rows = await practice_changes.of_case(ctx.db, ctx.permit)
     shown, cursor = page_of(ctx, rows, query, f"practice-changes:{case_id}", lambda row: row["id"])
-    return PracticeChangesOut(items=await _outs(ctx, list(shown)), next_cursor=cursor)
+    return PracticeChangesOut(items=await _outs(ctx, list(shown), outside=False), next_cursor=cursor)
 
 
 @router.get("/practice-changes")
@@ -140,7 +146,7 @@ async def list_practice_changes_asked(ctx: SelfContext, query: PageQuery) -> Pra
     shown = rows[: query.limit]
     ctx.touch(*(Touch("practice-change", row["id"], CaseId(row["case_id"])) for row in shown))
     cursor = next_cursor(ctx, shown[-1]["recorded_at"], shown[-1]["id"], label) if len(rows) > query.limit else None
-    return PracticeChangesOut(items=await _outs(ctx, shown), next_cursor=cursor)
+    return PracticeChangesOut(items=await _outs(ctx, shown, outside=True), next_cursor=cursor)
 
 
 @router.post("/cases/{caseId}/practice-changes/{changeId}/acceptance", status_code=201)

@@ -346,7 +346,7 @@ async def taking_back(
 
     Raises:
         Forbidden: somebody of a household, or a carer whom it names, would do so for another.
-        Invalid: the decision would lie in the future, or the actor may not say this word.
+        Invalid: the decision would lie in the future or before the consent, or the actor may not say this word.
     """
     if wish.decided_at is not None and wish.decided_at > permit.now:
         raise Invalid(Fault("/decidedAt", "in-future", "A decision cannot lie in the future."))
@@ -358,6 +358,8 @@ async def taking_back(
     )
     if row["status"] != Status.ACTIVE:
         return voice, []
+    if wish.decided_at is not None and wish.decided_at < row["decided_at"]:
+        raise Invalid(Fault("/decidedAt", "before-consent", "Nothing is taken back before it was given."))
     question = await question_of(db, permit, means.crypto, row, voice.says)
     words = await consent.last_words(db, permit, row["id"])
     return voice, list(withdrawal_faults(question, voice.person, words, permit.now))

@@ -94,9 +94,7 @@ def _place(column: str, break_glass_id: UUID, author: UUID) -> Place:
 def _faults(emergency: Emergency, now: datetime) -> list[Fault]:
     wrong = []
     if (emergency.six_tests is None) == (emergency.reason_code is EmergencyReason.CONFLICT_OF_DUTIES):
-        wrong.append(
-            Fault("/sixTests", "six-tests", "A conflict of duties, and nothing else, answers the six tests.")
-        )
+        wrong.append(Fault("/sixTests", "six-tests", "sixTests is required with conflict-of-duties, and only then."))
     if emergency.delay is not None and not now < emergency.delay.until <= now + DELAY_MAX:
         wrong.append(Fault("/noticeDelay/until", "out-of-range", "Telling may be put off, by at most 30 days."))
     return wrong

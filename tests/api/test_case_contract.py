@@ -450,8 +450,10 @@ async def test_a_consent_with_anything_missing_or_wrong_is_not_recorded(
 ) -> None:
     gp = await room.as_("gp")
     before = await room.owner.fetchval("select count(*) from consent")
-    found = faults_of(await gp.post(f"{room.case}/consents", room.consent_body(**more)))
+    answer = await gp.post(f"{room.case}/consents", room.consent_body(**more))
+    found = faults_of(answer)
     assert faults is None or found == faults
+    assert not any("<" in fault["detail"] for fault in answer.json()["errors"]), "in the words of the interface"
     assert await room.owner.fetchval("select count(*) from consent") == before
 
 
@@ -512,7 +514,14 @@ async def test_of_withdrawals_at_once_exactly_one_is_the_withdrawal(room: Room) 
 
 @pytest.mark.parametrize(
     "body",
-    [{"decidedBy": {"type": "neighbour"}}, {"decidedAt": "2126-01-01T00:00:00Z"}, {"why": "no"}, [], {"method": 1}],
+    [
+        {"decidedBy": {"type": "neighbour"}},
+        {"decidedAt": "2126-01-01T00:00:00Z"},
+        {"why": "no"},
+        [],
+        {"method": 1},
+        {"decidedAt": "2020-01-01T00:00:00Z"},
+    ],
 )
 async def test_a_bad_withdrawal_withdraws_nothing(room: Room, body: Any) -> None:
     gp = await room.as_("gp")
@@ -532,7 +541,8 @@ async def test_the_preview_says_what_the_withdrawal_then_takes(instance: Service
     loss = next(one for one in losses if one["person"]["role"] == "social_team")
     assert loss["patientId"] == table.patient_id
     assert {(one["category"], one["domain"]) for one in loss["cells"]} == before
-    await citizen.made(f"/consents/{given}/withdrawal")
+    withdrawn: Any = await citizen.made(f"/consents/{given}/withdrawal")
+    assert withdrawn["withdrawal"]["method"] == "digital_2fa", "in her own log-in"
     assert (await worker.get(path)).json()["items"] == []
     assert (await citizen.get(f"/consents/{given}/withdrawal-preview")).json() == {"losses": []}
 

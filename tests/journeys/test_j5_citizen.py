@@ -138,6 +138,6 @@ async def test_she_is_reminded_once_a_month_and_once_a_week_before_it_ends(
     renewed: Json = await gp.made(f"/consents/{given}/renewal", DECIDED)
     assert renewed["status"] == "active"
     clock.move(timedelta(days=10))
-    assert await told() == [], "what was renewed does not end any more"
+    assert await told() == [], "what was renewed reminds of nothing"
     worker = await another(timed, "social-worker")
     assert (await worker.get(f"/consents/{given}")).json()["status"] == "superseded"
