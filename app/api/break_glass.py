@@ -212,6 +212,7 @@ async def render_break_glass(ctx: RoleContext, break_glass_id: UUID) -> BreakGla
 async def break_glass(ctx: RoleContext, body: BreakGlassIn) -> BreakGlassOut:
     """See the emergency subset of somebody for an hour, without consent; everybody concerned is told at once.
 
+    For GPs, specialists and district nurses who showed a factor just now (``POST /reauthentications``).
     Found or not is recorded and reviewed alike. Where a review of one's own is overdue a second person confirms it
     first, but never for a threatened life.
     """

@@ -292,7 +292,10 @@ def _case_touches(permit: CasePermit, view: CaseView) -> list[Touch]:
 @router.get("/cases/{caseId}/access")
 @operation(Scope.CASE, Action.CASE_ACCESS, ActionCode.READ, Content.CASE, entity=CASE)
 async def read_access(ctx: CaseContext, case_id: CaseIdPath, query: AccessQuery) -> AccessListOut:
-    """Say who may see what, and why. Subject and case manager see all of it, others their own cells."""
+    """Say who may see what, and why. Subject and case manager see all of it, others their own cells.
+
+    A past moment is told as it was; one to come as it stands now.
+    """
     at: datetime = query.at or ctx.now
     rows = await entitlement.case_access(ctx.db, ctx.permit, at)
     shown, cursor = page_of(ctx, rows, query, f"access:{case_id}:{query.at}", _cell_id)

@@ -75,7 +75,11 @@ class DepartureIn(Body):
 
 
 class TermsIn(Body):
-    """What is asked, with everything that DOMAIN R-3 asks of terms. Nothing is assumed but the defaults shown."""
+    """What is asked: of whom, whose secrecy is lifted, for whom, which categories, to what end, and for how long.
+
+    Nothing is assumed but the defaults shown: ``from`` is one's own domain, and without ``validUntil`` it holds until
+    it is withdrawn. It never works back: an earlier ``validFrom`` counts from now.
+    """
 
     patient_id: UUID
     kind: ConsentKind

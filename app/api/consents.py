@@ -197,7 +197,10 @@ async def preview_out(ctx: CaseContext, losses: Iterable[previews.Loss]) -> Prev
     replay=render_consent,
 )
 async def withdraw_consent(ctx: CaseContext, consent_id: ConsentIdPath, body: WithdrawalIn) -> ConsentOut:
-    """Withdraw a consent; what rested on it closes at once, on every open socket. As easy as giving."""
+    """Withdraw a consent; what rested on it closes at once, on every open socket. As easy as giving.
+
+    By whoever may decide about it, or on their word by any professional at the table.
+    """
     ctx.resource_id = consent_id
     await entitlement.withdraw_consent(
         ctx.db, ctx.permit, means(ctx), ConsentId(consent_id), body.wish(ctx.permit.actor)

@@ -23,7 +23,10 @@ router = APIRouter(prefix="/api/v1", route_class=OperationRoute, tags=["members"
 
 
 class MemberIn(Body):
-    """Whom to invite. ``directTreatment`` marks a care professional who is directly involved."""
+    """Whom to invite. ``directTreatment`` marks a care professional who is directly involved.
+
+    Without it, or a consent, an accepted member sees no content.
+    """
 
     account_id: UUID
     case_role: CaseRole
