@@ -203,7 +203,7 @@ async def test_no_body_takes_what_is_not_the_client_s_to_say(room: Room) -> None
     for name, schema in bodies.items():
         assert schema["additionalProperties"] is False, name
         members = set(schema["properties"])
-        # A region admin says for which organisation, a citizen to which; whoever ends an employment, which case goes on.
+        # A region admin says for which organisation, a citizen to which; who ends an employment, for which case.
         elsewhere = {"organisationId"}
         told = {"ClientIn": elsewhere, "PracticeChangeIn": elsewhere, "SuccessorIn": {"caseId"}}.get(name, set())
         own = {"author", "status", "caseId", "recordedAt", "recordedBy", "organisationId", "grants"} - told
