@@ -487,7 +487,7 @@ def _idempotency_key(request: Request) -> bytes | None:
 async def _record(incoming: Incoming, context: Context[Any], *, replayed: bool) -> None:
     """Write the audit records of a success into its own transaction; a replay only read what was made before."""
     operation = incoming.operation
-    touches = context.touched or [_default_touch(context)]
+    touches = context.touched or [_default_touch(context, incoming.entity)]
     records = [
         Record(
             action=operation.action,
@@ -502,9 +502,15 @@ async def _record(incoming: Incoming, context: Context[Any], *, replayed: bool) 
     await audit.record(context.db, records, at=context.now, source=incoming.services.settings.audit_source)
 
 
-def _default_touch(context: Context[Any]) -> Touch:
+def _default_touch(context: Context[Any], entity: tuple[str, UUID] | None) -> Touch:
+    """Return what was touched where nothing was shown: the thread or message without anything, else the case."""
     permit = context.permit
     if isinstance(permit, CasePermit):
+        cell = permit.standing.entity.cell
+        if cell is not None and entity is not None:
+            kind, entity_id = entity
+            labels = {"patient_id": cell.patient_id, "category": cell.category, "domain": cell.domain}
+            return case_touch(permit, kind, entity_id, **labels)
         subjects = permit.standing.subjects
         return case_touch(permit, "case", permit.case_id, patient_id=subjects[0] if len(subjects) == 1 else None)
     return Touch(context.action.partition(":")[0])
