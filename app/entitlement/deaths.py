@@ -88,7 +88,7 @@ async def record_death(
         AlreadyDied: it was recorded before.
     """
     wrong = []
-    if patient_id not in permit.standing.subjects:
+    if not await _is_about(db, permit, patient_id):
         wrong.append(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
     if died_on > permit.now.astimezone(HERE).date():
         wrong.append(Fault("/diedOn", "in-future", "A death is recorded when it has happened."))
@@ -101,6 +101,11 @@ async def record_death(
         for case_id, to in ((permit.case_id, Managers(patient_id)), *elsewhere):
             kind = NoticeKind.DEATH_RECORDED
             await notices.notify(db, case_id=case_id, to=to, kind=kind, about=death_id, now=permit.now)
+
+
+async def _is_about(db: AsyncSession, permit: CasePermit, patient_id: UUID) -> bool:
+    """Whether this is a subject, to somebody whom they do not keep away."""
+    return patient_id in permit.standing.subjects and not await store.kept_away(db, permit, patient_id)
 
 
 async def undo_death(db: AsyncSession, permit: CasePermit, crypto: Crypto, *, death_id: UUID, reason: str) -> None:
@@ -163,7 +168,7 @@ async def decide_request(
         Invalid: the case is not about that patient, or something was given on no ground.
         NobodyDied: no death of that patient is recorded.
     """
-    if request.patient_id not in permit.standing.subjects:
+    if not await _is_about(db, permit, request.patient_id):
         raise Invalid(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
     if request.given is not None and request.ground is InspectionGround.NONE:
         raise Invalid(Fault("/ground", "no-ground", "Without a ground nothing is given."))

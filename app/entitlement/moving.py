@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.policy import CasePermit
 from app.core.errors import Fault, Invalid, NotFound
-from app.entitlement import moves_store
+from app.entitlement import moves_store, store
 from app.entitlement.inputs import changing
 from app.entitlement.model import Move
 
@@ -30,7 +30,7 @@ async def record_move(
     Raises:
         Invalid: the case is not about that patient.
     """
-    if patient_id not in permit.standing.subjects:
+    if patient_id not in permit.standing.subjects or await store.kept_away(db, permit, patient_id):
         raise Invalid(Fault("/patientId", "not-a-subject", "This case is not about that patient."))
     row = Move(
         case_id=permit.case_id,

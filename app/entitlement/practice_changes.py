@@ -68,12 +68,14 @@ async def announce(
     Raises:
         CaseClosed, PatientDied: there is nobody any more to take over.
         Forbidden: a person of a household would decide for the others, or somebody decides with the citizen; or a
-            GP of yet another practice would.
+            GP of yet another practice would, or somebody whom all that it is about keep away.
         Invalid: either is no practice that there is, they are one, or nobody there could accept.
         NoCooperationAgreement: the practice has no recorded agreement.
         PracticeChangeOpen: another change is open.
     """
     await store.lock_case(db, permit.case_id)
+    if await practice_store.is_shut_out(db, permit):
+        raise Forbidden
     await _require_going_on(db, permit)
     leaving = await _leaving(db, permit, from_organisation_id)
     await _require_say(db, permit, crypto, leaving)
@@ -164,6 +166,8 @@ async def withdraw(db: AsyncSession, permit: CasePermit, change_id: UUID) -> Non
 
     Raises:
         NotFound: there is none that the actor may know of.
+        Forbidden: one of a household would do it for the others, the practice that is left would keep a citizen who
+            announced it, or a GP of yet another practice would.
         PracticeChangeDecided: it was answered or withdrawn before.
     """
     await store.lock_case(db, permit.case_id)

@@ -43,6 +43,11 @@ async def is_announced(db: AsyncSession, permit: CasePermit) -> bool:
     return bool((await db.execute(statement, {"case": permit.case_id})).scalar_one())
 
 
+async def is_shut_out(db: AsyncSession, permit: CasePermit) -> bool:
+    """Whether everybody whom the permitted case is about keeps the actor away."""
+    return bool((await db.execute(text("select shut_out(:case)"), {"case": permit.case_id})).scalar_one())
+
+
 async def add(db: AsyncSession, permit: CasePermit, row: PracticeChange) -> None:
     """Insert a change that is announced."""
     await db.execute(insert(PracticeChange).values(row.model_dump()))

@@ -39,6 +39,13 @@ class RecordRetracted(Conflict):
     title = "The message was retracted"
 
 
+class RecordHeldBack(Conflict):
+    """Raised by a statement beside what the citizen is not shown yet: nobody says something of that."""
+
+    code = "record-held-back"
+    title = "The message is held back from the citizen"
+
+
 class TooManyStatements(Conflict):
     """Raised by a statement more than a record takes: it is shown with all of them."""
 
@@ -92,6 +99,7 @@ async def state(
         Forbidden: it is not the actor's to say: a professional's own word, or beside what is about somebody else.
         Invalid: the one it is about has died, or the actor names another's word.
         RecordRetracted: the message was taken back.
+        RecordHeldBack: the citizen is not shown the message yet, and the confirmation would tell of it.
         TooManyStatements: there are so many already.
     """
     beside = await _beside(db, permit, record_id)
@@ -161,6 +169,8 @@ async def _beside(db: AsyncSession, permit: CasePermit, record_id: UUID) -> _Bes
     if entity.cell is not None:
         if entity.retracted:
             raise RecordRetracted
+        if entity.held_until is not None and permit.now < entity.held_until:
+            raise RecordHeldBack
         cell = entity.cell
         return _Beside(
             cell.patient_id, cell.category, holders_of(cell), message_id=record_id, thread_id=entity.thread_id
