@@ -193,11 +193,15 @@ def _review(row: RowMapping, people: Any, remarks: str | None) -> ReviewOut | No
 
 
 def _touch(ctx: RoleContext, row: RowMapping) -> None:
-    """Record the emergency itself, the same whether anybody was found, and each person whom it opened anything of."""
-    ctx.touch(Touch("break-glass", row["id"], ground=Ground.EMERGENCY))
+    """Record the emergency itself, the same whether anybody was found, and each person whom it opened anything of.
+
+    Breaking the glass is done on that ground; to list, confirm, end or review it is not.
+    """
+    ground = Ground.EMERGENCY if ctx.action is Action.BREAK_GLASS_USE else None
+    ctx.touch(Touch("break-glass", row["id"], ground=ground))
     for case_id, patient_id in row["cases"]:
         patient = PatientId(UUID(patient_id))
-        ctx.touch(Touch("break-glass", row["id"], CaseId(UUID(case_id)), patient, ground=Ground.EMERGENCY))
+        ctx.touch(Touch("break-glass", row["id"], CaseId(UUID(case_id)), patient, ground=ground))
 
 
 async def render_break_glass(ctx: RoleContext, break_glass_id: UUID) -> BreakGlassOut:

@@ -129,9 +129,14 @@ class AccessQuery(WholeQuery):
 
 
 class AccessOut(Out):
-    """One open cell: which member holds it, of whom, why and until when."""
+    """One open cell: who holds it by which seat, of whom, why and until when.
+
+    A substitute holds it by the seat of whom they stand in for, who is ``onBehalfOf``.
+    """
 
     member_id: UUID
+    person: PersonRef | None
+    on_behalf_of: PersonRef | None
     patient_id: UUID
     category: Category
     domain: Domain
@@ -299,7 +304,24 @@ async def read_access(ctx: CaseContext, case_id: CaseIdPath, query: AccessQuery)
     at: datetime = query.at or ctx.now
     rows = await entitlement.case_access(ctx.db, ctx.permit, at)
     shown, cursor = page_of(ctx, rows, query, f"access:{case_id}:{query.at}", _cell_id)
-    return AccessListOut(items=[AccessOut(**row) for row in shown], next_cursor=cursor)
+    people = await people_of(ctx, shown)
+    named = ("engagement_id", "on_behalf_of")
+    found = [
+        AccessOut(
+            person=people.get(row["engagement_id"]),
+            on_behalf_of=people.get(row["on_behalf_of"]),
+            **{name: value for name, value in row.items() if name not in named},
+        )
+        for row in shown
+    ]
+    return AccessListOut(items=found, next_cursor=cursor)
+
+
+async def people_of(ctx: CaseContext, rows: Sequence[RowMapping]) -> dict[UUID | None, PersonRef]:
+    """Return who holds open cells, and for whom, by engagement."""
+    ids = {row[name] for row in rows for name in ("engagement_id", "on_behalf_of")} - {None}
+    people = await ctx.services.directory.people(ids)
+    return {engagement_id: person_ref(person) for engagement_id, person in people.items()}
 
 
 def _cell_id(row: RowMapping) -> str:

@@ -1,23 +1,25 @@
 """The citizen's side in everyday Dutch: what is asked of me, who may see what and why, who looked."""
 
 from datetime import datetime
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy.engine import RowMapping
 
+from app.access.action_labels import action_label
 from app.access.labels import CATEGORIES, DOMAINS, ROLES, ground_label, purpose_label
 from app.access.vocabulary import Action, Category, Domain, Ground, Purpose, Role
 from app.api.bodies import Instant
+from app.api.cases import people_of
 from app.api.consent_bodies import RecipientOut
 from app.api.deps import CaseContext, SelfContext, case_touch
 from app.api.edge import OperationRoute
 from app.api.operations import CASE, CaseIdPath, Content, Out, Scope, operation
 from app.api.schemas import At, OrganisationRef, PageQuery, PersonRef, before, next_cursor, page_of, person_ref
 from app.audit.records import ActionCode, Touch
-from app.cases import service as cases
 from app.consent.bundles import BY_CODE
 from app.consent.decisions import Status
 from app.core.ids import CaseId, PatientId
@@ -74,13 +76,9 @@ class ChangeOut(Out):
     recipients: list[RecipientOut]
 
 
-class MatrixCellOut(Out):
-    """One category of somebody, why it is open, and by what it is changed, if by anything that is the actor's."""
+class HeldOut(Out):
+    """On what a cell is open, whether to write, and by what that is changed, if by anything that is the actor's."""
 
-    category: Category
-    label: str
-    domain: Domain
-    domain_label: str
     may_write: bool
     ground: Ground
     why: str
@@ -89,17 +87,40 @@ class MatrixCellOut(Out):
     change: ChangeOut | None
 
 
+class MatrixCellOut(HeldOut):
+    """One category of somebody: the widest right to it and the strongest ground of that.
+
+    ``alsoBecause`` are the others that it rests on as well: it stays open until each of them is gone.
+    """
+
+    category: Category
+    label: str
+    domain: Domain
+    domain_label: str
+    also_because: list[HeldOut]
+
+
 class MatrixRowOut(Out):
-    """One member, and what they may see of one person."""
+    """Somebody, and what they may see of one person by one seat; a substitute, by the seat of ``onBehalfOf``."""
 
     member_id: UUID
     person: PersonRef | None
+    on_behalf_of: PersonRef | None
     patient_id: UUID
     cells: list[MatrixCellOut]
 
 
+class _Row(NamedTuple):
+    """Whose row of the matrix it is: by which seat somebody sees whom, and for whom they do."""
+
+    member_id: UUID
+    engagement_id: UUID
+    on_behalf_of: UUID | None
+    patient_id: UUID
+
+
 class MatrixOut(Out):
-    """Who may see what, member by member; what is not named is closed."""
+    """Who may see what, somebody by somebody; what is not named is closed."""
 
     items: list[MatrixRowOut]
     next_cursor: str | None
@@ -127,6 +148,7 @@ class LookedOut(Out):
     role_label: str | None
     responsible_role: str | None
     action: str
+    action_label: str
     action_code: str
     outcome: str
     category: str | None
@@ -212,45 +234,57 @@ async def list_consent_requests(ctx: SelfContext, query: PageQuery) -> AskedList
 async def read_matrix(ctx: CaseContext, case_id: CaseIdPath, query: PageQuery) -> MatrixOut:
     """Say who may see what and why, in everyday words. Subject and case manager see all, others their own.
 
-    A representative sees it of whom they represent, within their scope and without other representatives. Each cell
-    says by what it is changed, where that is for the actor to do.
+    A representative sees it of whom they represent, within their scope and without other representatives. Each
+    category is there once, with all that it rests on, and by what that is changed where it is for the actor to do.
     """
     rows = await entitlement.case_access(ctx.db, ctx.permit, ctx.now)
-    cells: dict[tuple[UUID, UUID], list[MatrixCellOut]] = {}
+    table: dict[_Row, dict[tuple[Category, Domain], list[citizen.Held]]] = {}
     for row, door in zip(rows, await citizen.doors(ctx.db, ctx.permit, rows), strict=True):
-        cells.setdefault((row["member_id"], row["patient_id"]), []).append(_cell(row, door))
-    seats = {member.id: member for member in await cases.members(ctx.db, ctx.permit)}
-    people = await ctx.services.directory.people(seat.engagement_id for seat in seats.values())
-    found = []
-    for (member_id, patient_id), opened in cells.items():
-        seat = next((one for known, one in seats.items() if known == member_id), None)
-        person = people.get(seat.engagement_id) if seat else None
-        found.append(
-            MatrixRowOut(
-                member_id=member_id,
-                person=person_ref(person) if person else None,
-                patient_id=patient_id,
-                cells=opened,
-            )
+        whose = _Row(row["member_id"], row["engagement_id"], row["on_behalf_of"], row["patient_id"])
+        cell = Category(row["category"]), Domain(row["domain"])
+        held = citizen.Held(Ground(row["ground"]), row["may_write"], row["consent_id"], row["valid_until"], door)
+        table.setdefault(whose, {}).setdefault(cell, []).append(held)
+    people = await people_of(ctx, rows)
+    ctx.touch(*(case_touch(ctx.permit, "case", case_id, patient_id=PatientId(one.patient_id)) for one in table))
+    shown, cursor = page_of(ctx, list(table), query, f"matrix:{case_id}", _row_id)
+    found = [
+        MatrixRowOut(
+            member_id=one.member_id,
+            person=people.get(one.engagement_id),
+            on_behalf_of=people.get(one.on_behalf_of),
+            patient_id=one.patient_id,
+            cells=[_cell(category, domain, held) for (category, domain), held in table[one].items()],
         )
-    ctx.touch(*(case_touch(ctx.permit, "case", case_id, patient_id=PatientId(patient)) for _, patient in cells))
-    shown, cursor = page_of(ctx, found, query, f"matrix:{case_id}", lambda row: f"{row.member_id}{row.patient_id}")
-    return MatrixOut(items=list(shown), next_cursor=cursor)
+        for one in shown
+    ]
+    return MatrixOut(items=found, next_cursor=cursor)
 
 
-def _cell(row: RowMapping, door: citizen.Door | None) -> MatrixCellOut:
-    ground = Ground(row["ground"])
+def _row_id(whose: _Row) -> str:
+    """Return what tells one row from the others, short enough for a cursor."""
+    return sha256(repr(whose).encode()).hexdigest()
+
+
+def _cell(category: Category, domain: Domain, held: list[citizen.Held]) -> MatrixCellOut:
+    first, *others = (_held(one) for one in citizen.strongest_first(held))
     return MatrixCellOut(
-        category=row["category"],
-        label=CATEGORIES[Category(row["category"])].name,
-        domain=row["domain"],
-        domain_label=DOMAINS[Domain(row["domain"])],
-        may_write=row["may_write"],
-        ground=ground,
-        why=ground_label(ground),
-        consent_id=row["consent_id"],
-        valid_until=row["valid_until"],
-        change=_change(door) if door else None,
+        category=category,
+        label=CATEGORIES[category].name,
+        domain=domain,
+        domain_label=DOMAINS[domain],
+        also_because=others,
+        **dict(first),
+    )
+
+
+def _held(one: citizen.Held) -> HeldOut:
+    return HeldOut(
+        may_write=one.may_write,
+        ground=one.ground,
+        why=ground_label(one.ground),
+        consent_id=one.consent_id,
+        valid_until=one.valid_until,
+        change=_change(one.door) if one.door else None,
     )
 
 
@@ -285,6 +319,7 @@ def _looked(row: RowMapping) -> LookedOut:
         organisation=organisation,
         role=role,
         role_label=ROLES[Role(role)] if role else None,
+        action_label=action_label(row["action"]),
         label=CATEGORIES[Category(category)].name if category in set(Category) else None,
         why=ground_label(Ground(ground)) if ground else None,
         emergency=ground == Ground.EMERGENCY,

@@ -1,6 +1,6 @@
 """What a citizen asks about herself: what is asked of me, who looked, and by which door a cell is closed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -99,6 +99,38 @@ async def doors(db: AsyncSession, permit: CasePermit, rows: Sequence[RowMapping]
         _door(row, consents.get(row["consent_id"]), seats.get(row["member_id"], []), permit.now) if may else None
         for row, may in zip(rows, speaks, strict=True)
     ]
+
+
+STRENGTH = (
+    *(Ground.SUBJECT, Ground.DIRECT_TREATMENT, Ground.PUBLIC_TASK, Ground.CONSENT, Ground.AUTHOR, Ground.REPLACEMENT),
+    Ground.EMERGENCY,
+)
+"""Grounds from the strongest to the weakest, as a citizen is told of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One ground on which a cell is open to somebody, and by what that is closed, if by anything of the actor's."""
+
+    ground: Ground
+    may_write: bool
+    consent_id: UUID | None
+    valid_until: datetime | None
+    door: Door | None = None
+
+
+def strongest_first(held: Iterable[Held]) -> list[Held]:
+    """Return on what a cell rests, each ground and each consent once; what may write first, then the strongest."""
+    found: dict[tuple[Ground, UUID | None], Held] = {}
+    for one in sorted(held, key=_weakness):
+        found.setdefault((one.ground, one.consent_id), one)
+    return list(found.values())
+
+
+def _weakness(one: Held) -> tuple[bool, int, bool, float, str]:
+    ends = one.valid_until
+    last = 0.0 if ends is None else -ends.timestamp()
+    return not one.may_write, STRENGTH.index(one.ground), ends is not None, last, str(one.consent_id)
 
 
 def _door(row: RowMapping, lifting: Lifting | None, seats: Sequence[Seat], now: datetime) -> Door | None:

@@ -91,12 +91,14 @@ async def access_decision(db: AsyncSession, permit: RolePermit, case_id: UUID, a
 async def case_access(db: AsyncSession, permit: CasePermit, at: datetime) -> Sequence[RowMapping]:
     """Return the grants in force at a moment that the actor may know of, each as it shows, once."""
     statement = text(
-        "select distinct member_id, patient_id, category, domain, may_write, ground, consent_id, valid_until"
+        "select distinct member_id, engagement_id, on_behalf_of, patient_id, category, domain, may_write, ground,"
+        " consent_id, valid_until"
         "  from case_access(:case, :at)"
         " where (:all or patient_id = any(:own) or engagement_id = current_engagement())"
         # that somebody is there in an emergency is told in its time
         "   and (ground <> 'emergency' or engagement_id = current_engagement() or emergency_shown(:case, member_id))"
-        " order by member_id, patient_id, category, domain, ground, consent_id, may_write, valid_until"
+        " order by member_id, engagement_id, on_behalf_of, patient_id, category, domain, ground, consent_id,"
+        " may_write, valid_until"
     )
     standing = permit.standing
     values = {"case": permit.case_id, "at": at, "all": standing.manages, "own": list(standing.speaks_for)}

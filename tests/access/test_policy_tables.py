@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from app.access import policy
+from app.access.action_labels import ACTIONS, OTHER, RECEIVED, action_label
 from app.access.actor import Actor
 from app.access.policy import RolePermit, SelfPermit
 from app.access.printing import policy_page
@@ -282,3 +283,13 @@ def test_the_printed_policy_shows_every_word_it_decides_by() -> None:
     page = policy_page()
     for word in (*Action, *Role, *Category, *Law):
         assert f"| {word} |" in page, word
+
+
+def test_a_citizen_reads_of_every_action_what_it_is() -> None:
+    assert set(ACTIONS) == {*map(str, Action), RECEIVED}
+    assert len(set(ACTIONS.values())) == len(ACTIONS)
+    for action in ACTIONS:
+        label = action_label(action)
+        assert label[0].isupper()
+        assert ":" not in label
+    assert action_label("of-a-former-vocabulary") == OTHER

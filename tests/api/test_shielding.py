@@ -58,6 +58,8 @@ async def test_the_manager_sees_who_may_see_what_and_others_their_own(room: Room
     )
     assert row == {
         "memberId": own["social-worker"],
+        "person": row["person"],
+        "onBehalfOf": None,
         "patientId": room.patient_id,
         "category": SHARED,
         "domain": row["domain"],
@@ -66,6 +68,7 @@ async def test_the_manager_sees_who_may_see_what_and_others_their_own(room: Room
         "consentId": room.ids["consent"],
         "validUntil": None,
     }
+    assert row["person"]["name"] == "Fatima el Amrani"
 
 
 async def test_an_opener_with_a_case_manager_beside_her_sees_her_own_rows(instance: Service) -> None:

@@ -46,6 +46,7 @@ async def test_a_locum_gets_exactly_the_cells_of_the_gp_until_the_gp_is_back(
 
     started = await gp.made("/replacements", body())
     assert started["status"] == "running"
+    await _told_who_looks(await table.as_("citizen"), table.case_id)
 
     assert [one["id"] for one in (await locum.get("/cases")).json()["items"]] == [table.case_id]
     assert (await locum.get(f"/threads/{medication}/messages")).json()["items"][0]["text"] == "Let op de dosering"
@@ -82,6 +83,21 @@ async def test_a_locum_gets_exactly_the_cells_of_the_gp_until_the_gp_is_back(
         }
     finally:
         await owner.close()
+
+
+async def _told_who_looks(citizen: Caller, case_id: str) -> None:
+    """Check that the substitute stands in the citizen's lists by its own name, and the GP with her own cells."""
+    gp, locum = BY_KEY["gp"].name, BY_KEY["gp-locum"].name
+    for path in ("matrix", "access"):
+        rows = (await citizen.get(f"/cases/{case_id}/{path}")).json()["items"]
+        grounds: dict[tuple[str, str | None], set[str]] = {}
+        for row in rows:
+            whose = row["person"]["name"], row["onBehalfOf"] and row["onBehalfOf"]["name"]
+            cells = row["cells"] if path == "matrix" else [row]
+            grounds.setdefault(whose, set()).update(cell["ground"] for cell in cells)
+        assert grounds[locum, gp] == {"replacement"}, path
+        assert grounds[gp, None] == {"direct_treatment"}, path
+        assert {whose for whose, why in grounds.items() if "replacement" in why} == {(locum, gp)}
 
 
 async def _invitation(instance: Any) -> dict[str, Any]:

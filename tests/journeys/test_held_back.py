@@ -110,6 +110,20 @@ async def test_what_is_held_back_is_there_for_professionals_alone_until_its_rele
         assert (await nurse.get(f"/threads/{thread_id}")).json()["onRelease"]["reasonCode"] == "talk-first"
         assert {"message.posted", "message.corrected", "message.retracted"} <= set(told(of_nurse, thread_id))
 
+        # What fails there, or before there is anything, tells as little.
+        worker = await table.as_("social-worker")
+        tried = [
+            await gp.post(f"{case}/threads", held(table, clock, timedelta(days=15))),
+            await gp.post(f"/threads/{thread_id}/messages", {"text": ""}),
+            await nurse.post(f"/messages/{first}/corrections", {"text": "Niet van mij."}),
+            await nurse.post(f"/threads/{thread_id}/release", {"now": True}),
+            await nurse.get(f"/threads/{thread_id}/messages", cursor="x"),
+            await worker.get(f"/threads/{thread_id}"),
+            await worker.post(f"/threads/{thread_id}/messages", {"text": "Mag ik?"}),
+            await worker.get(f"/messages/{second}"),
+        ]
+        assert [one.status_code for one in tried] == [400, 400, 403, 400, 400, 404, 404, 404]
+
         given = {"patientId": table.patient_id, "kind": "veilig_thuis", "messageIds": [first]}
         await gp.made(f"{case}/disclosures", {**given, "recipient": "Veilig Thuis", "reason": "Melding."})
 

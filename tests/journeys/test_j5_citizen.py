@@ -29,6 +29,10 @@ async def items(caller: Caller, path: str, **params: str | int) -> list[Json]:
     return list(answer.json()["items"])
 
 
+def held_as(cell: Json) -> tuple[str, str]:
+    return cell["category"], cell["domain"]
+
+
 async def set_table(instance: Instance) -> Table:
     table = await open_table(instance)
     await seat(table, "district-nurse", direct=True)
@@ -52,6 +56,16 @@ async def test_she_sees_who_may_see_what_and_takes_it_back(instance: Instance) -
     )
     assert "medication" not in seen
     assert {cell["why"] for cell in rows["district_nurse"]["cells"]} >= {"omdat deze persoon u behandelt"}
+    # Each category is there once, with the widest right and all that it rests on.
+    await consent(table, "district-nurse", "contact_network")
+    for row in await items(citizen, f"{case}/matrix"):
+        assert row["onBehalfOf"] is None
+        held = [(cell["category"], cell["domain"]) for cell in row["cells"]]
+        assert len(held) == len(set(held)), row["person"]
+        if row["person"]["role"] == "district_nurse":
+            (known,) = [cell for cell in row["cells"] if held_as(cell) == ("contact_network", "care")]
+            assert (known["ground"], known["mayWrite"]) == ("consent", True)
+            assert [one["ground"] for one in known["alsoBecause"]] == ["direct_treatment", "consent"]
     assert {row["person"]["role"] for row in await items(worker, f"{case}/matrix")} == {"social_team"}
 
     # 2: who looked, by organisation and role, no employee named; not what she did herself.
@@ -62,8 +76,9 @@ async def test_she_sees_who_may_see_what_and_takes_it_back(instance: Instance) -
     assert [(one["organisation"]["name"], one["role"], one["times"]) for one in reads] == [
         ("Gemeente Heuvelstad", "social_team", 3)
     ]
-    assert (reads[0]["label"], reads[0]["why"], reads[0]["emergency"]) == (
+    assert (reads[0]["label"], reads[0]["actionLabel"], reads[0]["why"], reads[0]["emergency"]) == (
         "Meedoen",
+        "Een gesprek bekijken",
         "omdat u daar toestemming voor gaf",
         False,
     )

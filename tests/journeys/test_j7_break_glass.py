@@ -181,6 +181,15 @@ async def test_j7_from_a_locked_case_to_the_verdict(
     mine = (await citizen.get(f"/break-glass/{made['id']}")).json()
     assert (mine["review"]["verdict"], mine["review"]["remarks"]) == ("not-justified", None)
 
+    # She sees who looked; what was done in the emergency is told apart from what was done about it.
+    looked = (await citizen.get("/me/accesses", limit=100)).json()["items"]
+    marked = {one["action"]: (one["emergency"], one["why"]) for one in looked if "break-glass" in one["action"]}
+    about = ("break-glass:list", "break-glass:read", "break-glass:review")
+    assert marked == {"break-glass:use": (True, "omdat het een noodgeval was"), **dict.fromkeys(about, (False, None))}
+    assert {(one["organisation"]["name"], one["role"]) for one in looked if one["emergency"]} == {
+        (made["by"]["organisation"]["name"], "gp")
+    }
+
 
 async def timed_caller(instance: Instance, persona: str) -> Caller:
     """Return a persona in a session of now."""
