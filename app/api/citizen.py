@@ -11,7 +11,7 @@ from sqlalchemy.engine import RowMapping
 
 from app.access.action_labels import action_label
 from app.access.labels import CATEGORIES, DOMAINS, ROLES, ground_label, purpose_label
-from app.access.vocabulary import Action, Category, Domain, Ground, Purpose, Role
+from app.access.vocabulary import Action, Category, ConsentKind, Domain, Ground, Purpose, Role
 from app.api.bodies import Instant
 from app.api.cases import people_of
 from app.api.consent_bodies import RecipientOut
@@ -22,6 +22,7 @@ from app.api.schemas import At, OrganisationRef, PageQuery, PersonRef, before, n
 from app.audit.records import ActionCode, Touch
 from app.consent.bundles import BY_CODE
 from app.consent.decisions import Status
+from app.consent.wording import asked_in_words, until_in_words
 from app.core.ids import CaseId, PatientId
 from app.entitlement import citizen
 from app.entitlement import service as entitlement
@@ -40,7 +41,10 @@ class CategoryOut(Out):
 
 
 class AskedOut(Out):
-    """Something that is asked of me, in plain Dutch; ``consentId`` is what is decided about."""
+    """Something that is asked of me, in plain Dutch; ``consentId`` is what is decided about.
+
+    ``question`` says whether it works both ways and until when a yes holds.
+    """
 
     consent_id: UUID
     case_id: UUID
@@ -189,21 +193,25 @@ def _asked(ctx: SelfContext, row: RowMapping, people: dict[UUID, Person]) -> Ask
     found = [_category(Category(one)) for one in row["categories"]]
     purpose = purpose_label(Purpose(row["purpose"]))
     whose = " en ".join(DOMAINS[Domain(one)] for one in row["from_domains"])
-    about = ", ".join(f"“{one.label}”" for one in found)
     asker = people.get(row["recorded_by_engagement_id"])
     represents = ctx.actor.role is Role.REPRESENTATIVE
     if represents and asker and asker.role is Role.REPRESENTATIVE and asker.account_id != ctx.actor.account_id:
         asker = None  # parents learn nothing of each other here
-    whom = " over degene voor wie u beslist" if represents else ""
+    asked = asked_in_words(
+        to=recipients,
+        whose=whose,
+        about=[one.label for one in found],
+        purpose=purpose,
+        for_another=represents,
+        both_ways=row["both_ways"] if row["kind"] == ConsentKind.LIFT_SECRECY else None,
+    )
     bundle = BY_CODE.get(row["bundle"]) if row["bundle"] else None
     return AskedOut(
         consent_id=row["id"],
         case_id=row["case_id"],
         patient_id=row["patient_id"],
         status=Status.PROPOSED if row["status"] == Status.REFUSED else row["status"],
-        question=(
-            f"Mag {' en '.join(recipients)} van {whose} weten{whom}: {about}? Dat is {purpose}. U mag nee zeggen."
-        ),
+        question=f"{asked} {until_in_words(row['valid_until'])} U mag nee zeggen.",
         bundle=bundle.name if bundle else None,
         recipients=recipients,
         from_labels=[DOMAINS[Domain(one)] for one in row["from_domains"]],

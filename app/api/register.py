@@ -102,7 +102,11 @@ class RegisteredDecisionOut(Out):
 
 
 class RegisteredConsentOut(Out):
-    """A consent as the register shows it: everything of R-3, nobody's name, and no reason that somebody wrote."""
+    """A consent as the register shows it: everything of R-3, nobody's name, and no reason that somebody wrote.
+
+    ``recordedBy`` and ``recordedAt`` are of the terms: who asked, and when. ``decisionRecordedBy`` and
+    ``decisionRecordedAt`` are of the decision by which it was given or refused; null while it is open.
+    """
 
     id: UUID
     case_id: UUID
@@ -121,6 +125,8 @@ class RegisteredConsentOut(Out):
     decisions: list[RegisteredDecisionOut]
     recorded_by: RecorderOut
     recorded_at: At
+    decision_recorded_by: RecorderOut | None
+    decision_recorded_at: At | None
     valid_from: At
     valid_until: At | None
     renew_on: str | None
@@ -151,19 +157,22 @@ def _out(row: RowMapping) -> RegisteredConsentOut:
         from_=[FromOut(domain=domain) for domain in row["from_domains"]],
         recipients=[RecipientOut(**one) for one in row["recipients"]],
         decisions=[_decision(one) for one in row["decisions"]],
-        recorded_by=RecorderOut(
-            id=row["recorded_by_account_id"],
-            role=row["recorded_by_role"],
-            organisation_id=row["recorded_by_organisation_id"],
-        ),
+        recorded_by=_recorder(row, "recorded_by"),
+        decision_recorded_by=_recorder(row, "decision_recorded_by") if row["decision_recorded_at"] else None,
         renew_on=row["renew_on"].isoformat() if row["renew_on"] else None,
         withdrawal=withdrawal,
     )
 
 
+def _recorder(row: RowMapping, name: str) -> RecorderOut:
+    return RecorderOut(
+        id=row[f"{name}_account_id"], role=row[f"{name}_role"], organisation_id=row[f"{name}_organisation_id"]
+    )
+
+
 _SAME = (
     *("id", "case_id", "patient_id", "kind", "status", "categories", "both_ways", "history", "purpose", "regime"),
-    *("capacity", "departure", "recorded_at", "valid_from", "valid_until"),
+    *("capacity", "departure", "recorded_at", "decision_recorded_at", "valid_from", "valid_until"),
     *("superseded_at", "bundle", "bundle_version"),
 )
 
@@ -278,6 +287,7 @@ def _facts(row: RowMapping) -> ConsentFacts:
         ],
         valid_from=row["valid_from"],
         valid_until=row["valid_until"],
+        ended_at=row["withdrawn_at"] or row["superseded_at"],
     )
 
 
@@ -286,7 +296,9 @@ COLUMNS = (
     *("purpose", "regime", "capacity", "departure", "decidedBy", "decidedAt", "method", "textVersion", "recordedBy"),
     *("recordedByRole", "recordedByOrganisationId", "recordedAt", "validFrom", "validUntil", "renewOn"),
     *("withdrawnAt", "withdrawalDecidedBy", "withdrawalMethod", "supersededAt", "bundle", "bundleVersion"),
+    *("decisionRecordedBy", "decisionRecordedAt"),
 )
+"""The table's heads. ``recordedBy`` and what follows it are of the terms, the last two of the decision."""
 
 
 def _line(row: RowMapping) -> list[object]:
@@ -300,6 +312,7 @@ def _line(row: RowMapping) -> list[object]:
         *(row[name] for name in ("recorded_by_organisation_id", "recorded_at", "valid_from", "valid_until")),
         *(row[name] for name in ("renew_on", "withdrawn_at", "withdrawal_decided_by", "withdrawal_method")),
         *(row[name] for name in ("superseded_at", "bundle", "bundle_version")),
+        *(row[name] for name in ("decision_recorded_by_account_id", "decision_recorded_at")),
     ]
 
 

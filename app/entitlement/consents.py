@@ -28,7 +28,7 @@ from app.consent.texts import LANGUAGE_OF
 from app.core.errors import Fault, Forbidden, Invalid
 from app.core.ids import ConsentId, EngagementId, MemberId, PatientId, new_id
 from app.crypto.service import Crypto
-from app.entitlement import store
+from app.entitlement import store, telling
 from app.entitlement.deaths import require_alive
 from app.entitlement.derivation import Change, parse_inputs, rederive
 from app.entitlement.grants import Seat
@@ -102,6 +102,7 @@ async def ask_consent(
         raise Invalid(*wrong)
     await _recorded(db, permit, means, consent_id, terms, position)
     await rederive(db, permit.case_id, now=permit.now)
+    await telling.tell_asked(db, permit, means.crypto, consent_id, terms)
 
 
 async def ask_to_join(
@@ -129,6 +130,7 @@ async def ask_to_join(
         voice = await _heard(db, permit, terms.patient_id, decision)
         return await _decided(db, permit, means, row, decision, voice)
     await rederive(db, permit.case_id, now=permit.now)
+    await telling.tell_asked(db, permit, means.crypto, consent_id, terms)
     return Status.ASKED
 
 
@@ -252,7 +254,8 @@ async def _decided(
         joined = await _sit_down(db, permit, row["patient_id"])
     change = await rederive(db, permit.case_id, now=permit.now)
     if decision.method == "oral_recorded":
-        await _tell(db, permit, row, NoticeKind.ORAL_CONFIRMATION)
+        await telling.tell_citizen(db, permit, row, NoticeKind.ORAL_CONFIRMATION)
+    await telling.tell_decided(db, permit, row, status, question, voice.says)
     if status is Status.ACTIVE:
         await _flag(db, permit, row, renew_on)
         await _append(db, permit, EventType.CONSENT_GIVEN, row["id"], row["patient_id"], change, first=joined)
@@ -394,16 +397,9 @@ async def withdraw_consent(
         method=wish.method,
     )
     await notices.end_about(db, consent_id, TO_COME)
-    await _tell(db, permit, row, NoticeKind.CONSENT_WITHDRAWN)
+    await telling.tell_withdrawn(db, permit, row, concerned)
     change = await rederive(db, permit.case_id, now=permit.now)
     await _append(db, permit, EventType.CONSENT_WITHDRAWN, consent_id, row["patient_id"], change, concerned)
-
-
-async def _tell(db: AsyncSession, permit: CasePermit, row: RowMapping, kind: NoticeKind) -> None:
-    """Confirm to the citizen what somebody else recorded on their word, with how to undo it."""
-    if row["patient_id"] not in permit.standing.subject_of:
-        to = Citizen(row["patient_id"])
-        await notices.notify(db, case_id=permit.case_id, to=to, kind=kind, about=row["id"], now=permit.now)
 
 
 def told_of(kind: EventType, consent_id: UUID, patient_id: UUID, concerned: Iterable[EngagementId]) -> Draft:

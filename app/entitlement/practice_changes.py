@@ -31,6 +31,7 @@ from app.entitlement.model import PracticeChange
 from app.entitlement.representing import says
 from app.entitlement.rules import CLOSING_ROUND
 from app.entitlement.seats import CaseClosed
+from app.entitlement.telling import ASKED, tell_asked
 from app.events import service as events
 from app.events.drafts import Draft, EventType, contacts, only
 from app.identity.offices import organisations
@@ -293,6 +294,9 @@ async def _offer(
         terms = await _terms(permit, crypto, left, row["to_organisation_id"], member_id)
         await consent.record(db, permit, crypto, offer_id, terms, position=position)
         offered.append((offer_id, left["patient_id"]))
+        await tell_asked(db, permit, crypto, offer_id, terms)
+        if left["alone"]:
+            await notices.end_about(db, left["id"], ASKED)
     await practice_store.close_consents_left(db, permit)
     return offered
 

@@ -259,8 +259,8 @@ async def who_looked(
 async def asked_of(db: AsyncSession, permit: SelfPermit) -> Sequence[RowMapping]:
     """Return what the actor is asked, newest first, with recipients by name or by the engagement behind a seat."""
     statement = text(
-        "select c.id, c.case_id, c.patient_id, c.status, c.from_domains, c.categories, c.both_ways, c.purpose,"
-        " c.bundle, c.valid_until, c.recorded_at, c.recorded_by_engagement_id,"
+        "select c.id, c.case_id, c.patient_id, c.kind, c.status, c.from_domains, c.categories, c.both_ways,"
+        " c.purpose, c.bundle, c.valid_until, c.recorded_at, c.recorded_by_engagement_id,"
         " (select jsonb_agg(jsonb_build_object('type', r.type, 'name', coalesce(o.name, t.name), 'role', r.role,"
         "                                      'engagement', m.engagement_id) order by r.ordinal)"
         "    from consent_recipient r"

@@ -30,7 +30,8 @@ SENSITIVE: Mapping[str, str] = {"mental_health": "PSY", "addiction": "ETH"}
 PURPOSES = frozenset({"TREAT", "CAREMGT", "PATRQT", "HOPERAT"})
 """Purposes of HL7's own; the others are local."""
 
-KINDS: Mapping[str, str] = {"member": "PractitionerRole", "organisation": "Organization", "team": "CareTeam"}
+KINDS: Mapping[str, str] = {"organisation": "Organization", "team": "CareTeam"}
+"""Whose ids are those of resources. A member may be anybody at the table, and is known by an identifier alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,10 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class ConsentFacts:
-    """What a Consent resource says of a consent; ``decided_at`` and its fellows are those of the first yes."""
+    """What a Consent resource says of a consent; ``decided_at`` and its fellows are those of the first yes.
+
+    ``ended_at`` is when it was withdrawn, or gave way to another; None while it did not.
+    """
 
     id: UUID
     patient_id: UUID
@@ -61,6 +65,7 @@ class ConsentFacts:
     recorded_at: datetime
     valid_from: datetime
     valid_until: datetime | None
+    ended_at: datetime | None = None
 
 
 def consent_resource(facts: ConsentFacts) -> Json:
@@ -76,7 +81,7 @@ def consent_resource(facts: ConsentFacts) -> Json:
         ],
         "patient": {"reference": f"Patient/{facts.patient_id}"},
         "dateTime": (facts.decided_at or facts.recorded_at).isoformat(),
-        "policy": [{"uri": f"{SYSTEM}/consent-text/{facts.text_version or 'none'}"}],
+        "policy": [_policy(facts)],
         "provision": _provision(facts),
     }
     if facts.decided_by is not None:
@@ -102,9 +107,12 @@ def consent_json(facts: ConsentFacts) -> bytes:
 
 
 def _provision(facts: ConsentFacts) -> Json:
-    period = {"start": facts.valid_from.isoformat()}
-    if facts.valid_until is not None:
-        period["end"] = facts.valid_until.isoformat()
+    end = min((at for at in (facts.valid_until, facts.ended_at) if at is not None), default=None)
+    # Ended before it began, it was never in force: a period of no length (per-1).
+    start = facts.valid_from if facts.ended_at is None else min(facts.valid_from, facts.ended_at)
+    period = {"start": start.isoformat()}
+    if end is not None:
+        period["end"] = end.isoformat()
     return {
         "type": "deny" if facts.status == "refused" else "permit",
         "period": period,
@@ -130,7 +138,16 @@ def _provision(facts: ConsentFacts) -> Json:
     }
 
 
+def _policy(facts: ConsentFacts) -> Json:
+    """Return the text that was agreed to; before anybody agreed, whose policy it is (a Consent has one: ppc-1)."""
+    if facts.text_version is None:
+        return {"authority": SYSTEM}
+    return {"uri": f"{SYSTEM}/consent-text/{facts.text_version}"}
+
+
 def _actor(one: Recipient) -> Json:
+    if one.type == "member":
+        return {"identifier": {"system": f"{SYSTEM}/member", "value": str(one.id)}}
     if one.id is not None:
         return {"reference": f"{KINDS[one.type]}/{one.id}"}
     return {"type": "PractitionerRole", "identifier": {"system": f"{SYSTEM}/role", "value": one.role}}

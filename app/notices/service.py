@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.policy import SelfPermit
+from app.access.policy import CasePermit, SelfPermit
 from app.core.errors import NotFound
 from app.core.ids import CaseId
 from app.notices import store
@@ -92,6 +92,11 @@ async def mark_read(db: AsyncSession, permit: SelfPermit, notice_id: UUID) -> Ro
     await find(db, permit, notice_id)
     await store.mark_read(db, permit, notice_id)
     return await find(db, permit, notice_id)
+
+
+async def mark_own_read(db: AsyncSession, permit: CasePermit, about: UUID, kind: NoticeKind) -> None:
+    """Note that the actor knows what they were told about a thing: they acted on it. What others are told stays."""
+    await store.mark_own_read(db, permit, about, kind)
 
 
 async def letter(db: AsyncSession, permit: SelfPermit, notice_id: UUID) -> tuple[RowMapping, str]:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.policy import SelfPermit
+from app.access.policy import CasePermit, SelfPermit
 from app.core.ids import CaseId
 
 _SHOWN = (
@@ -81,3 +81,12 @@ async def mark_read(db: AsyncSession, permit: SelfPermit, notice_id: UUID) -> No
     """Note when a notice was first read, or its letter sent."""
     statement = text("update notice set read_at = :now where id = :id and read_at is null")
     await db.execute(statement, {"id": notice_id, "now": permit.now})
+
+
+async def mark_own_read(db: AsyncSession, permit: CasePermit, about: UUID, kind: str) -> None:
+    """Note that the actor read what they were themselves told about a thing, and no letter that they send."""
+    statement = text(
+        "update notice set read_at = :now where about = :about and kind = :kind and read_at is null"
+        " and (engagement_id = current_engagement() or is_me(patient_id))"
+    )
+    await db.execute(statement, {"now": permit.now, "about": about, "kind": kind})

@@ -16,7 +16,7 @@ from app.api import edge, register
 from app.api.register import cell
 from app.cli.postgres import Urls
 from app.entitlement import replay
-from tests.api.room import faults_of
+from tests.api.room import DECIDED, faults_of
 from tests.serving import Caller, Instance
 from tests.stories import Table, consent, open_table, seat, thread
 
@@ -105,9 +105,32 @@ async def test_the_register_lists_and_exports_without_names_and_leaves_a_record_
     assert [(one.id, one.status) for one in resources] == list(
         zip(newest_first, ["draft", "active", "active", "inactive"], strict=True)
     )
+    taken_back = lines[3]["withdrawal"]["withdrawnAt"]
+    fhir = [json.loads(line) for line in answers["fhir"].text.splitlines()]
+    assert fhir[3]["provision"]["period"]["end"].startswith(taken_back.rstrip("Z")), "to the millisecond"
+    assert "uri" not in fhir[0]["policy"][0]
+    assert "PractitionerRole/" not in answers["fhir"].text
     everything = "".join([answer.text for answer in answers.values()])
     for word in ("Mia", "Lemmens", "dosis", "veilig thuis", "Jansen"):
         assert word not in everything
+
+    # Who asked is not who recorded the yes.
+    mine = {"decision": "yes", **DECIDED, "method": "digital_2fa"}
+    citizen, gp = await table.as_("citizen"), await table.as_("gp")
+    assert (lines[0]["decisionRecordedBy"], rows[0]["decisionRecordedAt"]) == (None, "")
+    given = await citizen.made(f"/consents/{asked}/decisions", mine)
+    assert given["status"] == "active"
+    (line,) = [one for one in (await auditor.get("/consents")).json()["items"] if one["id"] == asked]
+    (row,) = [
+        one
+        for one in csv.DictReader(StringIO((await auditor.get("/consent-exports", format="csv")).text))
+        if one["id"] == asked
+    ]
+    accounts = [(await one.get("/me")).json()["id"] for one in (gp, citizen)]
+    assert [line["recordedBy"]["id"], line["decisionRecordedBy"]["id"]] == accounts
+    assert [row["recordedBy"], row["decisionRecordedBy"]] == accounts
+    assert line["decisionRecordedBy"]["role"] == "citizen"
+    assert line["recordedAt"] < row["decidedAt"] <= line["decisionRecordedAt"] == row["decisionRecordedAt"]
 
     root = await asyncpg.connect(database.superuser)
     try:

@@ -97,6 +97,8 @@ async def test_an_excluded_case_manager_manages_nothing_of_whom_she_is_kept_away
     told = await manager.post(f"{case}/consent-requests", basis)
     assert faults_of(told) == {"/patientId": "not-a-subject"}, "as about somebody who is no subject"
     assert (await citizen.get(f"/consents/{own}")).status_code == 200
+    await citizen.made(f"/consents/{own}/withdrawal", {"method": "digital_2fa"})
+    assert own not in str(await _items(manager, "/notices")), "nor is she told when it is taken back"
 
 
 async def test_a_case_manager_sends_no_letter_about_her_own_exclusion(instance: Instance) -> None:

@@ -253,4 +253,6 @@ def test_a_text_is_decided_on_in_its_own_language_or_through_somebody_who_interp
 BY_VERSION_IS_UNCHANGED = {
     "nl-2026-1": "ffef542b703c70c7480eac8da8e1e1c6ab43aa97dcd72f6e0d139f215732f31a",
     "nl-easy-2026-1": "debb57bf76c0ed194bf97fffe77c9fb7af4345f96677a9b434d5d204b6e3a6c1",
+    "nl-2026-2": "f77e35e241e07bb914e5ce2ef95ac175440466786a86310fe34a617cd591e7e0",
+    "nl-easy-2026-2": "94fde68ad15567f4b7988828394fd4366f3de467980b501a3990fdb665a54486",
 }

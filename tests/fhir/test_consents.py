@@ -36,6 +36,7 @@ consents = st.builds(
     recorded_at=instants,
     valid_from=instants,
     valid_until=st.none() | instants,
+    ended_at=st.none() | instants,
 )
 
 
@@ -47,6 +48,11 @@ def test_every_consent_is_valid_fhir_and_comes_back_as_it_was(facts: ConsentFact
     read = Consent.model_validate_json(line)
     assert read.id == str(facts.id)
     assert orjson.loads(line)["provision"]["type"] == ("deny" if facts.status == "refused" else "permit")
+    period = consent_resource(facts)["provision"]["period"]
+    if facts.ended_at is not None:
+        assert period["start"] <= facts.ended_at.isoformat()
+        assert period["end"] <= facts.ended_at.isoformat(), "withdrawn, it runs no longer"
+    assert "/none" not in line.decode()
     # What IHE PCF does not use.
     assert not {"policyRule", "verification"} & consent_resource(facts).keys()
     assert not {"action", "class", "code", "provision"} & consent_resource(facts)["provision"].keys()
@@ -85,10 +91,9 @@ def test_a_consent_says_who_agreed_to_what_for_whom_and_how_long() -> None:
     assert shown["organization"] == [{"reference": f"Organization/{UUID(int=3)}"}]
     assert shown["scope"]["coding"][0]["code"] == "patient-privacy"
     provision = shown["provision"]
-    assert [one["reference"].get("reference") for one in provision["actor"]] == [
-        f"PractitionerRole/{UUID(int=4)}",
-        None,
-    ]
+    assert [one["reference"].get("reference") for one in provision["actor"]] == [None, None]
+    assert provision["actor"][0]["reference"]["identifier"]["value"] == str(UUID(int=4))
+    assert shown["policy"][0]["uri"].endswith("/consent-text/nl-2026-1")
     assert provision["actor"][1]["reference"]["identifier"]["value"] == "social_team"
     assert {one["role"]["coding"][0]["code"] for one in provision["actor"]} == {"IRCP"}
     assert [one["code"] for one in provision["securityLabel"]] == ["mental_health", "medication", "care", "PSY"]

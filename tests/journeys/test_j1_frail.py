@@ -1,12 +1,17 @@
 """J1: a GP opens a table on a frail elderly patient, and asks consent in one go. Plan, scores and MDO come later."""
 
+import re
 from typing import Any
 
 from tests.api.room import DECIDED, another
-from tests.serving import Instance
+from tests.serving import Caller, Instance
 from tests.stories import open_table, seat, thread
 
 Json = dict[str, Any]
+
+
+async def told(caller: Caller, about: str) -> set[str]:
+    return {one["kind"] for one in (await caller.get("/notices")).json()["items"] if one["about"] == about}
 
 
 async def test_a_frail_patient_s_table_is_set_with_one_question_to_her(instance: Instance) -> None:
@@ -46,6 +51,10 @@ async def test_a_frail_patient_s_table_is_set_with_one_question_to_her(instance:
     assert mine["bundle"] == "Langer thuis met het sociaal team"
     assert mine["recipients"] == ["Sociaal team Nazareth"]
     assert "Wie komt wanneer" in mine["question"]
+    assert "Het werkt twee kanten op" in mine["question"]
+    assert re.search(r"Uw ja geldt tot en met \d+ [a-z]+ 20\d\d\.", mine["question"])
+    assert await told(citizen, mine["consentId"]) == {"consent_asked"}
+    assert await told(gp, mine["consentId"]) == set(), "he asked it himself"
     assert (await worker.get("/me/consent-requests")).status_code == 403
     open_cells = (await worker.get(f"{case}/access")).json()["items"]
     assert invited["id"] not in {one["memberId"] for one in open_cells}, (
@@ -56,6 +65,7 @@ async def test_a_frail_patient_s_table_is_set_with_one_question_to_her(instance:
         "status"
     ] == "active"
     assert (await citizen.get("/me/consent-requests")).json()["items"] == []
+    assert await told(citizen, mine["consentId"]) == set(), "what is decided is asked no longer"
 
     # 7: threads by category. Must fail: the social worker reads medication, which was not consented.
     home, pills = await thread(table, "living_situation"), await thread(table, "medication", by="district-nurse")
@@ -74,6 +84,6 @@ async def test_a_frail_patient_s_table_is_set_with_one_question_to_her(instance:
 
     # Said aloud at home: recorded by the GP, confirmed to her.
     spoken = await gp.made(f"{case}/consent-bundles", {**asked, "decision": DECIDED})
-    told = {one["kind"] for one in (await citizen.get("/notices")).json()["items"]}
-    assert "oral_confirmation" in told
+    kinds = {one["kind"] for one in (await citizen.get("/notices")).json()["items"]}
+    assert "oral_confirmation" in kinds
     assert [one["status"] for one in spoken["items"]] == ["active"]  # type: ignore[attr-defined]  # a list

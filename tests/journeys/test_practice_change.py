@@ -169,6 +169,7 @@ async def test_the_other_practice_takes_over_in_one_commit_and_asks_anew(instanc
     offers = {one["refersTo"]["id"]: one for one in known.values() if one["status"] == "asked"}
     assert {one["refersTo"]["as"] for one in offers.values()} == {"transfer"}
     assert offers.keys() == {alone, shared}
+    assert [await told(citizen, one["id"]) for one in offers.values()] == [{"consent_asked"}] * 2
     assert [one["id"] for one in offers[alone]["recipients"]] == [str(OTHER_PRACTICE.id)]
     assert [one["id"] for one in offers[shared]["recipients"]] == [people["gp"]["id"]]
     assert offers[alone]["categories"] == [SOCIAL]
@@ -177,6 +178,7 @@ async def test_the_other_practice_takes_over_in_one_commit_and_asks_anew(instanc
     own = {**DECIDED, "decision": "yes", "method": "digital_2fa"}
     assert (await citizen.made(decided, own))["status"] == "active"
     assert await status(other, social) == 200
+    assert await told(citizen, offers[alone]["id"]) == set()
     by_worker = f"/consents/{offers[shared]['id']}/decisions"
     assert (await worker.made(by_worker, {"decision": "yes", **DECIDED}))["status"] == "active"
 

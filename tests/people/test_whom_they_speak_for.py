@@ -48,6 +48,10 @@ async def test_each_parent_is_asked_and_shown_what_is_theirs_to_know(instance: I
     assert "over degene voor wie u beslist: “Meedoen”" in shown["question"]
     assert (await home.says_so(asked, FATHER, "no")).status_code == 201
     assert [one["status"] for one in await items(mother, requests)] == ["proposed"]
+    for caller in (mother, father, child):
+        told = [one for one in await items(caller, "/notices") if one["about"] == asked]
+        assert [one["kind"] for one in told] == ["consent_asked"]
+        assert (told[0]["readAt"] is None) == (caller is not father), "his no is known to him alone"
     assert await items(father, requests) == [], "he has said what he had to say"
     own = await home.asked(by=FATHER, categories=["education"], **{"from": [{"domain": "care"}]})
     (theirs,) = [one for one in await items(mother, requests) if one["consentId"] == own]

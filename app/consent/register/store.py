@@ -29,8 +29,16 @@ _REGISTER = f"""
                        'decided_at', d.decided_at, 'method', d.method, 'text_version', d.text_version,
                        'language', d.language, 'interpreter', d.interpreter, 'recorded_at', d.recorded_at)
                                       order by d.ordinal), '[]')
-              from consent_decision d where d.case_id = c.case_id and d.consent_id = c.id) as decisions
+              from consent_decision d where d.case_id = c.case_id and d.consent_id = c.id) as decisions,
+           l.recorded_at as decision_recorded_at, l.recorded_by_account_id as decision_recorded_by_account_id,
+           l.role as decision_recorded_by_role, l.organisation_id as decision_recorded_by_organisation_id
       from consent c join engagement e on e.id = c.recorded_by_engagement_id
+      -- the last decision moved it to where it stands; while it is open none has
+      left join lateral (select d.recorded_at, d.recorded_by_account_id, w.role, w.organisation_id
+                           from consent_decision d join engagement w on w.id = d.recorded_by_engagement_id
+                          where d.case_id = c.case_id and d.consent_id = c.id
+                            and c.status not in ('asked', 'proposed')
+                          order by d.ordinal desc limit 1) l on true
      where (cast(:at as timestamptz) is null or (c.recorded_at, c.id) < (:at, :last))
 """  # noqa: S608  # constants
 
