@@ -41,7 +41,7 @@ async def test_a_child_of_thirteen_and_each_parent_decide_in_their_own_log_in(in
     again = await (await home.as_(FATHER)).post(f"/consents/{consent}/withdrawal")
     assert (again.status_code, problem_of(again)["code"]) == (409, "consent-already-withdrawn")
     ending = (await gp.get(f"/consents/{consent}")).json()["withdrawal"]
-    assert (ending["decidedBy"], ending["method"]) == ("representative", "oral_recorded")
+    assert (ending["decidedBy"], ending["method"]) == ("representative", "digital_2fa")
     assert (await (await home.as_(FATHER)).get(f"/consents/{consent}")).json()["withdrawal"]["decidedBy"] is None
 
 
