@@ -157,7 +157,7 @@ def _while_alive(inputs: Inputs, grants: Iterable[Grant]) -> Iterator[Grant]:
         period: Period | None = grant.period
         for end in ends:
             if end is not None and period is not None:
-                period = period.within(Period(period.start, end)) if period.start < end else None
+                period = period.within(Period(period.start, end))
         if period is not None:
             yield grant if period == grant.period else replace(grant, period=period)
 

@@ -290,7 +290,9 @@ def test_a_consent_is_decided_widened_and_renewed_by_whoever_may_read_and_record
     assert answer(role, action, replace(standing, entity=Entity(readable=False))) == GONE, said
 
 
-@pytest.mark.parametrize("action", [Action.CONSENT_READ, Action.CONSENT_PREVIEW, Action.CONSENT_WITHDRAW])
+@pytest.mark.parametrize(
+    "action", [Action.CONSENT_READ, Action.CONSENT_PREVIEW, Action.CONSENT_WITHDRAW, Action.STATEMENT_LIST]
+)
 def test_a_consent_that_one_may_not_read_is_not_there(action: Action) -> None:
     for standing in (seated(), instead()):
         assert answer(CARER, action, replace(standing, entity=Entity(readable=True))) == YES
@@ -310,7 +312,7 @@ def test_a_recorder_lifts_the_secrecy_of_the_own_domain_and_who_speaks_for_the_c
 
 # threads and messages
 
-READING = [Action.THREAD_READ, Action.MESSAGE_LIST, Action.MESSAGE_READ]
+READING = [Action.THREAD_READ, Action.MESSAGE_LIST, Action.MESSAGE_READ, Action.STATEMENT_LIST]
 WRITING = [Action.MESSAGE_POST, Action.THREAD_TYPING]
 OWN = [Action.MESSAGE_CORRECT, Action.MESSAGE_RETRACT]
 
