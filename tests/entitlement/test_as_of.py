@@ -153,13 +153,20 @@ class Remembered(Household):
             if await app.fetchrow("select * from enter($1, $2)", viewer.session_id, self.region.now) is None:
                 return
             manages = await app.fetchval("select manages($1)", case)
-            own = {patient for patient in self.region.patients if await app.fetchval("select is_me($1)", patient)}
+            patients = self.region.patients
+            own = {patient for patient in patients if await app.fetchval("select is_me($1)", patient)}
+            # Who manages the case is not told of whoever keeps them away, nor of what was before that.
+            away = {patient for patient in patients if await app.fetchval("select kept_away($1, $2)", case, patient)}
             rows = await app.fetch("select * from case_access($1, $2)", case, at)
         told: Cells = {}
         for row in rows:
             cell = (row["engagement_id"], row["patient_id"], row["category"], row["domain"])
             told[cell] = told.get(cell, False) or row["may_write"]
-        theirs = {cell: write for cell, write in expected.items() if manages or cell[1] in own or cell[0] == me}
+        theirs = {
+            cell: write
+            for cell, write in expected.items()
+            if (manages and cell[1] not in away) or cell[1] in own or cell[0] == me
+        }
         assert told == theirs, f"as of {at}, {viewer.key} is told otherwise: {_difference(told, theirs)}"
 
     async def derive_again(self, at: datetime, expected: Cells) -> None:
