@@ -71,7 +71,7 @@ language sql stable {DEFINER} as $$
          where s.category is distinct from 'safety_meldcode' and s.action not like 'safety-%'
            and s.action not like 'disclosure:%' and s.action not like 'safe-contact:%'
            and not ((s.ground = 'emergency' or s.action like 'break-glass:%') and exists (
-                   select 1 from notice n where is_me(n.patient_id) and n.kind = 'break_glass_used'
+                   select 1 from notice n where n.patient_id = s.patient_id and n.kind = 'break_glass_used'
                       and n.not_before > current_instant()))
     ), merged as (
         select min(t.recorded_at) as at, min(t.id) as id, t.patient_id, t.case_id, t.organisation_id, t.actor_role,
